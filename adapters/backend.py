@@ -1,0 +1,133 @@
+"""What an implementation under test may provide, and how the suite holds one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from convspec.reference import OPS, Op
+from convspec.reference.rounding import DECLARED, FORMATS, Arithmetic
+
+
+class Unsupported(Exception):
+    """Raised by a backend for a valid problem outside the domain that it was built for; counted and shown."""
+
+
+class CannotLoad(Exception):
+    """A backend that cannot be had: the message says in one line what is wrong and what would be right."""
+
+
+CONVENTIONS: dict[str, tuple[str, ...]] = {
+    "stored_variance": ("unbiased", "biased"),
+    "max_pool_nan": ("propagate", "ignore"),
+    "relu_nan": ("propagate", "ignore"),
+    "lrn_even": ("onnx", "mirror"),
+    "avg_divisor": ("window", "full"),
+    "repeatable": ("true", "false"),
+}
+
+
+@dataclass
+class Backend:
+    """An implementation under test: the user's object and what it declares, checked once when it is loaded."""
+
+    key: str  # what the user typed after --backend; the column of the report
+    subject: Any
+    kind: str  # "shipped" or "file" or "module"
+    name: str = ""
+    version: str = ""
+    device: str = "cpu"
+    notes: str = ""
+    source: Path | None = None
+    dtypes: tuple[str, ...] = ("float32",)
+    operations: tuple[str, ...] = ()
+    conventions: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, key: str, subject: Any, kind: str, source: Path | None = None) -> Backend:
+        """Read and check what the object declares. Raises CannotLoad with the first thing that is wrong."""
+        dtypes = getattr(subject, "dtypes", ("float32",))
+        dtypes = (dtypes,) if isinstance(dtypes, str) else tuple(str(d) for d in dtypes)
+        for dtype in dtypes:
+            if dtype not in FORMATS:
+                raise CannotLoad(f"{key}: dtypes names {dtype!r}; it may name {', '.join(FORMATS)}")
+        operations = tuple(op.name for op in OPS if callable(getattr(subject, op.name, None)))
+        if not operations:
+            known = ", ".join(op.name for op in OPS)
+            raise CannotLoad(f"{key}: has no method named like an operation; it may have any of {known}")
+        backend = cls(
+            key=key,
+            subject=subject,
+            kind=kind,
+            name=str(getattr(subject, "name", type(subject).__name__)),
+            version=str(getattr(subject, "version", "")),
+            device=str(getattr(subject, "device", "cpu")),
+            notes=str(getattr(subject, "notes", "")),
+            source=source,
+            dtypes=tuple(d for d in FORMATS if d in dtypes),
+            operations=operations,
+            conventions=_conventions(key, getattr(subject, "conventions", {})),
+        )
+        for op in operations:
+            for dtype in backend.dtypes:
+                backend.arithmetic(op, dtype)
+        return backend
+
+    def offers(self, op: str) -> bool:
+        return op in self.operations
+
+    def supports(self, problem: Op) -> bool:
+        """The backend's own word on whether the problem is in its domain."""
+        supports = getattr(self.subject, "supports", None)
+        return supports is None or bool(supports(problem))
+
+    def call(self, problem: Op) -> Any:
+        """What the backend returns for the problem, on the host; its exceptions pass through."""
+        result = getattr(self.subject, problem.name)(problem)
+        to_numpy = getattr(self.subject, "to_numpy", None)
+        if to_numpy is None:
+            return result
+        return tuple(map(to_numpy, result)) if isinstance(result, tuple) else to_numpy(result)
+
+    def arithmetic(self, op: str, dtype: str) -> Arithmetic:
+        """The arithmetic that the backend declares for an operation and a dtype; strict IEEE by default."""
+        declared = getattr(self.subject, "arithmetic", "ieee")
+        if isinstance(declared, Mapping):
+            declared = declared.get((op, dtype), "ieee")
+        if isinstance(declared, Arithmetic):
+            return declared
+        if declared != "ieee" and declared not in DECLARED:
+            raise CannotLoad(f"{self.key}: arithmetic {declared!r} is unknown; known are ieee, {', '.join(DECLARED)}")
+        return Arithmetic.named(declared, dtype)
+
+    @property
+    def relaxed(self) -> str:
+        """The names of the declared arithmetics other than ieee: printed wherever a verdict is."""
+        names = {self.arithmetic(op, d).name for op in self.operations for d in self.dtypes}
+        return ", ".join(sorted(names - {"ieee"}))
+
+    @property
+    def fingerprint(self) -> str:
+        """The first digits of the SHA-256 of the file it came from; empty where there is no file."""
+        if self.source is None or not self.source.is_file():
+            return ""
+        return hashlib.sha256(self.source.read_bytes()).hexdigest()[:12]
+
+    def close(self) -> None:
+        close = getattr(self.subject, "close", None)
+        if close is not None:
+            close()
+
+
+def _conventions(key: str, declared: Any) -> dict[str, str]:
+    if not isinstance(declared, Mapping):
+        raise CannotLoad(f"{key}: conventions must be a mapping such as {{'relu_nan': 'ignore'}}, not {declared!r}")
+    for name, choice in declared.items():
+        if name not in CONVENTIONS:
+            raise CannotLoad(f"{key}: convention {name!r} is unknown; known are {', '.join(CONVENTIONS)}")
+        if str(choice).lower() not in CONVENTIONS[name]:
+            raise CannotLoad(f"{key}: convention {name} is {choice!r}; it may be {' or '.join(CONVENTIONS[name])}")
+    return {name: str(choice).lower() for name, choice in declared.items()}

@@ -1,0 +1,1 @@
+"""The bundled C kernels: sources that travel with the package, compiled on first use."""

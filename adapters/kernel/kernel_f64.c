@@ -1,0 +1,20 @@
+/*
+kernel_f64.c: every operation in double. kernel_f32.c is the same in float.
+
+The bodies are written once, in the files included below, for a type REAL; NAME puts the suffix on.
+*/
+#include "convspec.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REAL double
+#define NAME(operation) operation##_f64
+
+#include "pad2d.c" /* first: conv2d.c pads too */
+#include "conv2d.c"
+#include "convolve2d.c"
+#include "linear.c"
+#include "pool.c"
+#include "relu.c"

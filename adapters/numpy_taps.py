@@ -1,0 +1,143 @@
+"""NumPy, tap by tap: the other way round from the reference, which goes window by window.
+
+For each tap of the filter one shifted, strided slice of the image is added to the whole output. 16-bit inputs are
+computed in float32 and rounded once at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convspec.reference import AvgPool2d, Conv2d, Convolve2d, Linear, MaxPool2d, Op, Pad2d, Relu
+
+Tensor = npt.NDArray[Any]
+
+MODES = {"zeros": "constant", "replicate": "edge", "reflect": "reflect", "circular": "wrap"}
+
+
+class NumpyTaps:
+    """Every operation, in NumPy."""
+
+    name = "numpy"
+    version = np.__version__
+    dtypes = ("float32", "float64", "float16", "bfloat16")
+
+    def pad2d(self, problem: Pad2d) -> Tensor:
+        problem.validate()
+        return _padded(problem.x, problem.padding, problem.mode)
+
+    def conv2d(self, problem: Conv2d) -> Tensor:
+        problem.validate()
+        x = _padded(_wide(problem.x), problem.padding, problem.padding_mode)
+        weight = _wide(problem.weight)
+        n, k, height, width = problem.shape()
+        c, g = weight.shape[1], problem.groups
+        y = np.zeros((n, k, height, width), x.dtype)
+        for r, s in np.ndindex(weight.shape[2:]):
+            rows = _tap(r, problem.dilation[0], problem.stride[0], height)
+            columns = _tap(s, problem.dilation[1], problem.stride[1], width)
+            seen = x[:, :, rows, columns]
+            for group in range(g):
+                filters = slice(group * (k // g), (group + 1) * (k // g))
+                channels = seen[:, group * c : (group + 1) * c]
+                y[:, filters] += np.einsum("kc,ncij->nkij", weight[filters, :, r, s], channels)
+        if problem.bias is not None:
+            y += _wide(problem.bias)[:, None, None]
+        return y.astype(problem.dtype)
+
+    def convolve2d(self, problem: Convolve2d) -> Tensor:
+        problem.validate()
+        x, kernel = _wide(problem.x), _wide(problem.kernel)
+        (h, w), (height, width) = x.shape, kernel.shape
+        spread = np.zeros((h + height - 1, w + width - 1), x.dtype)
+        for r, s in np.ndindex(height, width):  # each pixel leaves a copy of the kernel around itself
+            spread[r : r + h, s : s + w] += kernel[r, s] * x
+        a, b = height // 2, width // 2
+        return spread[a : a + h, b : b + w].astype(problem.dtype)
+
+    def max_pool2d(self, problem: MaxPool2d) -> Tensor:
+        problem.validate()
+        y = np.full(problem.shape(), -np.inf, problem.dtype)
+        for at, seen in _pooled(problem, problem.dilation):
+            y[at] = np.maximum(y[at], seen)
+        return y
+
+    def avg_pool2d(self, problem: AvgPool2d) -> Tensor:
+        problem.validate()
+        total = np.zeros(problem.shape(), _wide(problem.x).dtype)
+        for at, seen in _pooled(problem, (1, 1)):
+            total[at] += seen
+        counts = [
+            _count(n, k, s, pad, size, problem.count_include_pad)
+            for n, k, s, pad, size in zip(
+                problem.x.shape[2:],
+                problem.kernel_size,
+                problem.stride,
+                problem.padding,
+                total.shape[2:],
+                strict=True,
+            )
+        ]
+        return (total / np.multiply.outer(*counts).astype(total.dtype)).astype(problem.dtype)
+
+    def relu(self, problem: Relu) -> Tensor:
+        problem.validate()
+        return np.maximum(problem.x, np.zeros((), problem.dtype))
+
+    def linear(self, problem: Linear) -> Tensor:
+        problem.validate()
+        y = np.einsum("nf,of->no", _wide(problem.x), _wide(problem.weight))
+        if problem.bias is not None:
+            y = y + _wide(problem.bias)
+        return np.asarray(y).astype(problem.dtype)
+
+
+def _wide(array: Tensor) -> Tensor:
+    return array.astype(np.float32) if array.dtype.itemsize == 2 else array
+
+
+def _padded(x: Tensor, padding: Any, mode: str) -> Tensor:
+    if mode != "zeros" and not any(map(any, padding)):
+        return x.copy()
+    return np.pad(x, ((0, 0), (0, 0), *padding), MODES[mode])  # type: ignore[call-overload,no-any-return]
+
+
+def _tap(tap: int, dilation: int, stride: int, count: int) -> slice:
+    start = tap * dilation
+    return slice(start, start + (count - 1) * stride + 1, stride)
+
+
+def _pooled(problem: Op, dilation: tuple[int, int]) -> Iterator[tuple[tuple[Any, ...], Tensor]]:
+    """For each tap: the outputs it contributes to, and the input elements that it contributes."""
+    assert isinstance(problem, (MaxPool2d, AvgPool2d))
+    x = _wide(problem.x) if isinstance(problem, AvgPool2d) else problem.x
+    size = problem.shape()[2:]
+    for r, s in np.ndindex(*problem.kernel_size):
+        places = [
+            _reach(tap * d - pad[0], stride, n, count)
+            for tap, d, pad, stride, n, count in zip(
+                (r, s), dilation, problem.padding, problem.stride, x.shape[2:], size, strict=True
+            )
+        ]
+        (i, rows), (j, columns) = places
+        yield (slice(None), slice(None), i, j), x[:, :, rows, columns]
+
+
+def _reach(offset: int, stride: int, length: int, count: int) -> tuple[slice, slice]:
+    """The outputs i whose input position i * stride + offset lies on the image, and those positions."""
+    first = max(0, -(offset // stride))
+    last = min(count - 1, (length - 1 - offset) // stride)
+    if last < first:
+        return slice(0, 0), slice(0, 0)
+    return slice(first, last + 1), slice(first * stride + offset, last * stride + offset + 1, stride)
+
+
+def _count(length: int, taps: int, stride: int, pad: tuple[int, int], count: int, padded: bool) -> Tensor:
+    """How many taps of each window are counted along one axis."""
+    start = np.arange(count) * stride - pad[0]
+    low, high = (-pad[0], length + pad[1]) if padded else (0, length)
+    return np.asarray(np.minimum(start + taps, high) - np.maximum(start, low))

@@ -1,0 +1,155 @@
+"""PyTorch on the CPU and on the first CUDA device, through torch.nn.functional."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convspec.reference import AvgPool2d, Conv2d, Convolve2d, Linear, MaxPool2d, Op, Pad2d, Relu
+from convspec.reference.rounding import dtype_named
+
+from .backend import CannotLoad
+
+try:
+    import torch
+    from torch.nn import functional
+except ImportError as error:
+    raise CannotLoad("torch: PyTorch is not installed; pip install 'convspec[torch]'") from error
+
+Tensor = npt.NDArray[Any]
+
+MODES = {"zeros": "constant", "replicate": "replicate", "reflect": "reflect", "circular": "circular"}
+
+
+class Torch:
+    """Every operation by the functional of its name; padding that it cannot take itself is padded first."""
+
+    variants: tuple[str, ...] = ("channels_last",)
+    device = "cpu"
+    dtypes = ("float32", "float64", "float16", "bfloat16")
+    arithmetic = "ieee"
+
+    def __init__(self, *variants: str) -> None:
+        self.name = "torch"
+        self.version = torch.__version__
+        self.layout = torch.channels_last if "channels_last" in variants else torch.contiguous_format
+
+    def supports(self, problem: Op) -> bool:
+        """PyTorch pools with symmetric padding of at most half a window."""
+        if isinstance(problem, (MaxPool2d, AvgPool2d)):
+            return all(
+                before == after and 2 * before <= size
+                for (before, after), size in zip(problem.padding, problem.kernel_size, strict=True)
+            )
+        return True
+
+    def to_device(self, array: Tensor) -> Any:
+        """The array as a tensor, sharing memory on the CPU; what PyTorch cannot view (negative steps) is copied."""
+        if any(step < 0 for step in array.strides) or not array.flags.writeable:
+            array = array.copy()
+        if array.dtype == np.bool_ or array.dtype.name != "bfloat16":
+            tensor = torch.from_numpy(array)
+        else:
+            tensor = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+        tensor = tensor.to(self.device)
+        if self.layout is torch.channels_last and tensor.dim() == 4:
+            tensor = tensor.contiguous(memory_format=torch.channels_last)
+        return tensor
+
+    def to_numpy(self, tensor: Any) -> Tensor:
+        tensor = tensor.detach().cpu()
+        if tensor.dtype is torch.bfloat16:
+            return np.asarray(tensor.view(torch.int16).numpy().view(dtype_named("bfloat16")))
+        return np.asarray(tensor.numpy())
+
+    def conv2d(self, problem: Conv2d) -> Any:
+        x, weight = self.to_device(problem.x), self.to_device(problem.weight)
+        bias = None if problem.bias is None else self.to_device(problem.bias)
+        (top, bottom), (left, right) = problem.padding
+        padding: tuple[Any, Any] = (top, left)
+        if problem.padding_mode != "zeros" or (top, left) != (bottom, right):
+            x, padding = self._padded(x, problem.padding, problem.padding_mode), (0, 0)
+        rows, columns = problem.stride
+        down, across = problem.dilation
+        return functional.conv2d(x, weight, bias, (rows, columns), padding, (down, across), problem.groups)
+
+    def convolve2d(self, problem: Convolve2d) -> Any:
+        x, kernel = self.to_device(problem.x), self.to_device(problem.kernel)
+        height, width = kernel.shape
+        if height % 2 == 0 or width % 2 == 0:
+            raise ValueError(f"an even kernel {height}x{width} has no centre")
+        padded = functional.pad(x, (width // 2, width // 2, height // 2, height // 2))
+        return functional.conv2d(padded[None, None], kernel.flip(0, 1)[None, None])[0, 0]
+
+    def pad2d(self, problem: Pad2d) -> Any:
+        if problem.x.ndim != 4:
+            raise ValueError(f"x has {problem.x.ndim} axes, not 4")
+        padded = self._padded(self.to_device(problem.x), problem.padding, problem.mode)
+        return padded.clone() if padded.data_ptr() == problem.x.ctypes.data else padded
+
+    def max_pool2d(self, problem: MaxPool2d) -> Any:
+        kernel, stride, padding = _pool(problem)
+        down, across = problem.dilation
+        return functional.max_pool2d(
+            self.to_device(problem.x), kernel, stride, padding, (down, across), problem.ceil_mode
+        )
+
+    def avg_pool2d(self, problem: AvgPool2d) -> Any:
+        kernel, stride, padding = _pool(problem)
+        return functional.avg_pool2d(
+            self.to_device(problem.x), kernel, stride, padding, problem.ceil_mode, problem.count_include_pad
+        )
+
+    def relu(self, problem: Relu) -> Any:
+        return functional.relu(self.to_device(problem.x))
+
+    def linear(self, problem: Linear) -> Any:
+        if problem.x.ndim != 2 or problem.weight.ndim != 2:
+            raise ValueError(f"x and weight have {problem.x.ndim} and {problem.weight.ndim} axes, not 2")
+        bias = None if problem.bias is None else self.to_device(problem.bias)
+        return functional.linear(self.to_device(problem.x), self.to_device(problem.weight), bias)
+
+    def _padded(self, x: Any, padding: Any, mode: str) -> Any:
+        (top, bottom), (left, right) = padding
+        if min(top, bottom, left, right) < 0:
+            raise ValueError(f"padding {padding} is negative; torch.nn.functional.pad would crop")
+        return functional.pad(x, (left, right, top, bottom), MODES[mode])
+
+
+class Cuda(Torch):
+    """PyTorch on the first CUDA device, TF32 off; `cuda[tf32]` with it on, declared as such."""
+
+    variants = ("tf32", "channels_last")
+    device = "cuda"
+
+    def __init__(self, *variants: str) -> None:
+        super().__init__(*variants)
+        if not torch.cuda.is_available():
+            raise CannotLoad(
+                f"cuda: PyTorch {torch.__version__} sees no CUDA device here; run it where there is one, or use --backend=torch"
+            )
+        self.name = f"torch on {torch.cuda.get_device_name(0)}"
+        self.tf32 = "tf32" in variants
+        self.arithmetic = "tf32" if self.tf32 else "ieee"
+
+    def to_device(self, array: Tensor) -> Any:
+        # Process-wide switches: set before every call, so that cuda and cuda[tf32] can share a run.
+        torch.backends.cuda.matmul.allow_tf32 = self.tf32
+        torch.backends.cudnn.allow_tf32 = self.tf32
+        return super().to_device(array)
+
+    def synchronize(self) -> None:
+        torch.cuda.synchronize()
+
+
+def _pool(problem: Any) -> tuple[tuple[Any, Any], tuple[Any, Any], tuple[Any, Any]]:
+    """kernel, stride and padding as pairs; PyTorch would accept lists of other lengths."""
+    if problem.x.ndim != 4:
+        raise ValueError(f"x has {problem.x.ndim} axes, not 4")
+    (height, width), (rows, columns) = problem.kernel_size, problem.stride
+    (top, bottom), (left, right) = problem.padding
+    if (top, left) != (bottom, right):
+        raise ValueError(f"padding {problem.padding} is not symmetric")
+    return (height, width), (rows, columns), (top, left)

@@ -1,0 +1,1 @@
+"""The checks: run with `pytest conformance/ --backend=...`, or `pytest --pyargs convspec.conformance --backend=...`."""

@@ -1,0 +1,34 @@
+"""The specification: what each operation means, with its ground truth, bounds, rules, laws and worked examples.
+
+Usable alone, with NumPy only::
+
+    >>> from convspec.reference import Conv2d
+    >>> Conv2d(x=[[[[1, 2, 3]]]], weight=[[[[1, 10]]]]).expected()
+    array([[[[21., 32.]]]])
+"""
+
+from .avg_pool2d import AvgPool2d
+from .conv2d import Conv2d
+from .convolve2d import Convolve2d
+from .linear import Linear
+from .max_pool2d import MaxPool2d
+from .op import Clause, InvalidProblem, Op
+from .pad2d import Pad2d
+from .relu import Relu
+
+# The table of contents.
+OPS: tuple[type[Op], ...] = (Convolve2d, Pad2d, Conv2d, MaxPool2d, AvgPool2d, Relu, Linear)
+
+__all__ = [
+    "OPS",
+    "AvgPool2d",
+    "Clause",
+    "Conv2d",
+    "Convolve2d",
+    "InvalidProblem",
+    "Linear",
+    "MaxPool2d",
+    "Op",
+    "Pad2d",
+    "Relu",
+]

@@ -1,0 +1,207 @@
+"""Average pooling."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from . import pool
+from .conv2d import Conv2d
+from .dot import BETTER_THAN_DOUBLE
+from .examples import POOLING, image, output
+from .laws import combined, parts, small
+from .max_pool2d import MaxPool2d
+from .measured import Measured, sum_of_products, two_product
+from .op import STRICT, Op, Padding, Pair, Run, Shape, Sides, Tensor, example, law, operation
+from .pick import Pick
+from .rounding import FORMATS, Arithmetic, Bound, Mask, forced_where, is_whole
+from .window import Window, windows
+
+Array = npt.NDArray[np.float64]
+Worked = list[tuple[Any, Array]]
+
+
+@operation
+class AvgPool2d(Op):
+    """Average the input elements of each window, in each channel of each image.
+
+        y[n,c,i,j] = (sum over r, s with the tap inside the image of x[n, c, i*stride - top + r, ...]) / D
+
+    With count_include_pad, D is the number of taps inside the padded image; a window that hangs over its end, as
+    rounding up allows, does not count what hangs over. Without, D is the number of taps inside the image. (A backend may
+    declare `avg_divisor: full`: then D is always the size of the window where padding is counted.) Sizes and the rule
+    that every window holds an input element are those of max pooling. There is no default stride.
+
+    Source: the lecture's average pooling; the divisor is PyTorch's and the ONNX text's.
+    """
+
+    x: Tensor  # (N, C, H, W)
+    kernel_size: Pair
+    stride: Pair
+    padding: Padding = ((0, 0), (0, 0))
+    ceil_mode: bool = False
+    count_include_pad: bool = True
+
+    chapters = (pool,)
+
+    @property
+    def axes(self) -> tuple[Window, Window]:
+        return pool.axes(self)
+
+    def output_shape(self) -> Shape:
+        return pool.output_shape(self)
+
+    @property
+    def divisor(self) -> Array:
+        """D, the same for every image and channel: (I, J)."""
+        counts = []
+        for axis in self.axes:
+            inside = axis.inside
+            if self.count_include_pad:
+                inside = (axis.positions >= -axis.before) & (axis.positions < axis.length + axis.after)
+            counts.append(inside.sum(axis=1).astype(np.float64))
+        return counts[0][:, None] * counts[1]
+
+    def taps(self, x: Array) -> Array:
+        """(N, C, I, J, R, S): what each window holds, zero outside the image."""
+        rows, columns = self.axes
+        return windows(pool.filled(self.but(x=x), 0.0), rows, columns)
+
+    def reference(self) -> Array:
+        return np.asarray(self.taps(np.asarray(self.x, np.float64)).sum(axis=(4, 5)) / self.divisor)
+
+    def truth(self) -> tuple[Array, Array]:
+        if self.dtype != np.float64:
+            return super().truth()
+        taps = self.taps(np.asarray(self.x, np.float64))
+        flat = taps.reshape(*taps.shape[:4], -1)
+        hi, lo = sum_of_products(flat, np.ones_like(flat))
+        quotient = hi / self.divisor
+        back, lost = two_product(quotient, np.broadcast_to(self.divisor, quotient.shape))
+        return quotient, ((hi - back) - lost + lo) / self.divisor
+
+    def judgement(self, arithmetic: Arithmetic) -> Bound:
+        """The sum's bound without products (see rounding.dot_bound), divided by D.
+
+        A division by a power of two is exact. Another one costs at most two roundings: of the quotient, or of 1/D and
+        of the product, before or after the sum. Hence E = (T-1)*u*M / (1 - (T-1)*u) / D * (1 + 2u) + 2u * B / D.
+        """
+        x = np.asarray(self.x, np.float64)
+        d, out, acc, u = self.divisor, arithmetic.out, arithmetic.acc, arithmetic.unit
+        total, magnitude, terms = (
+            self.taps(a).sum(axis=(4, 5)) for a in (x, np.abs(x), (x != 0).astype(np.float64))
+        )
+        partial = (magnitude + np.abs(total)) / 2
+        additions = np.maximum(terms - 1, 0)
+        power_of_two = np.broadcast_to(np.frexp(d)[0] == 0.5, total.shape)
+        with np.errstate(invalid="ignore", over="ignore"):
+            error = additions * u * partial / (1 - additions * u) / d * (1 + 2 * u)
+            error = error + np.where(power_of_two, 0.0, 2 * u * magnitude / d)
+            if arithmetic.widens:
+                error = error + out.unit * (np.abs(total) / d + error)
+            reference = BETTER_THAN_DOUBLE if self.dtype == np.float64 else FORMATS["float64"].unit
+            error = error + (terms + 2) * reference * magnitude / d + (terms + 1) * acc.spacing / 2 + out.spacing / 2
+            if arithmetic.flush_to_zero:
+                error = error + 2 * terms * acc.smallest_normal
+            overflows: Mask = ~(partial + error < acc.largest)
+        error = np.where(magnitude == 0, 0.0, error)
+        bound = Bound(error, magnitude == 0, overflows, np.abs(total / d) + magnitude / d)
+        exact = power_of_two & (partial <= 2.0**acc.p) if is_whole(self.x) else np.zeros(total.shape, bool)
+        return forced_where(exact, bound, total / d, arithmetic)
+
+    @classmethod
+    def draw(cls, pick: Pick) -> Self:
+        return cls(**pool.draw(pick, dilated=False), count_include_pad=pick.flag())
+
+    @law("LAW-P16")
+    def linear_in_the_image(self, run: Run, pick: Pick) -> Sides | None:
+        """Averaging 2u - v gives twice the average of u minus the average of v."""
+        u, v = parts(self.x, pick)
+        return run(self.but(x=combined(u, v))), 2 * run(self.but(x=u)) - run(self.but(x=v))
+
+    @law("LAW-P16, AVGP-03")
+    def a_constant_stays(self, run: Run, pick: Pick) -> Sides | None:
+        """Where only input elements are counted, adding 3 to the image adds 3 to every output."""
+        plain = self.but(x=small(self.x), count_include_pad=False)
+        return run(plain.but(x=plain.x + np.asarray(3, self.dtype))), run(plain) + 3.0
+
+    @law("LAW-P14, LAW-P15")
+    def it_is_a_convolution_with_ones(self, run: Run, pick: Pick) -> Sides | None:
+        """The divisor times the average is what a depthwise convolution with filters of ones gives."""
+        down = self.but(ceil_mode=False)
+        c = self.x.shape[1]
+        ones = np.ones((c, 1, *self.kernel_size), self.dtype)
+        sums = run(Conv2d(x=self.x, weight=ones, stride=self.stride, padding=self.padding, groups=c))
+        return run(down) * down.divisor, sums
+
+    @law("LAW-P3")
+    def between_the_extremes(self, run: Run, pick: Pick) -> Sides | None:
+        """Where only input elements are counted, an average lies between the smallest and the largest of its window."""
+        down = self.but(count_include_pad=False)
+        pooled = MaxPool2d(
+            x=self.x,
+            kernel_size=self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            ceil_mode=self.ceil_mode,
+        )
+        top, bottom = run.values(pooled), -run.values(pooled.but(x=-self.x))
+        mean = run(down)
+        return mean, Measured(np.clip(mean.value, bottom, top), mean.tolerance)
+
+    @law("LAW-P9")
+    def rows_then_columns(self, run: Run, pick: Pick) -> Sides | None:
+        """Averaging along the rows and then along the columns gives the same."""
+        plain = self.but(x=small(self.x))
+        down = plain.but(
+            kernel_size=(self.kernel_size[0], 1), stride=(self.stride[0], 1), padding=(self.padding[0], (0, 0))
+        )
+        middle = run(down)
+        if middle.tolerance.any():
+            return None
+        across = plain.but(
+            x=middle.value.astype(self.dtype),
+            kernel_size=(1, self.kernel_size[1]),
+            stride=(1, self.stride[1]),
+            padding=((0, 0), self.padding[1]),
+        )
+        return run(across), run(plain)
+
+    @law("AVGP-08", STRICT)
+    def nan_reaches_its_windows_and_no_other(self, run: Run, pick: Pick) -> Sides | None:
+        """A NaN makes every output NaN whose window holds it, and no other."""
+        x, at = np.array(self.x), np.zeros(self.x.shape)
+        index = tuple(pick.integer(0, n - 1) for n in x.shape)
+        x[index], at[index] = np.nan, 1
+        touched = self.taps(at).sum(axis=(4, 5)) > 0
+        clean = run(self)
+        actual = Measured(run.values(self.but(x=x)), clean.tolerance)
+        return actual, Measured(np.where(touched, np.nan, clean.value), clean.tolerance)
+
+    @example("AVGP-04")
+    def the_four_by_four(cls: Any, dtype: np.dtype[Any]) -> Worked:
+        """The 4x4 block of the max-pooling slide averaged: 2x2 windows give 3.25 5.25 / 2 2; padded ones by both divisors."""
+        x = image(POOLING, dtype)
+        padded = cls(x=x, kernel_size=3, stride=2, padding=1)
+        return [
+            (cls(x=x, kernel_size=2, stride=2), output([[3.25, 5.25], [2, 2]])),
+            (padded, output([[13 / 9, 28 / 9], [19 / 9, 33 / 9]])),
+            (padded.but(count_include_pad=False), output([[3.25, 14 / 3], [19 / 6, 11 / 3]])),
+        ]
+
+    @example("AVGP-03")
+    def a_window_that_hangs_over(cls: Any, dtype: np.dtype[Any]) -> Worked:
+        """1..6 under three taps, stride 2, padding 1, rounded up: the last window counts 6 and one padding, so 3 or 6."""
+        x = image([np.arange(1.0, 7.0)], dtype)
+        over = cls(x=x, kernel_size=(1, 3), stride=(1, 2), padding=((0, 0), (1, 1)), ceil_mode=True)
+        return [
+            (over, output([[1.0, 3.0, 5.0, 3.0]])),
+            (over.but(count_include_pad=False), output([[1.5, 3.0, 5.0, 6.0]])),
+        ]
+
+    @example("AVGP-06")
+    def global_average(cls: Any, dtype: np.dtype[Any]) -> Worked:
+        """One window over the whole image gives its mean: 3.125 for the 4x4 block."""
+        return [(cls(x=image(POOLING, dtype), kernel_size=4, stride=1), output([[3.125]]))]

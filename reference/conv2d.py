@@ -1,0 +1,283 @@
+"""Two-dimensional convolution as convolutional networks use it: a correlation."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from . import conv2d_examples, conv2d_laws, conv2d_shifts, rules
+from .dot import as_float, exact_dot, judge_dot
+from .op import CORE, STRICT, Op, Padding, Pair, Shape, Tensor, operation, rule
+from .pad2d import MODES, mode_allows, padded
+from .pick import Pick
+from .rounding import Arithmetic, Bound
+from .window import STRETCHED, Window, windows
+
+Array = npt.NDArray[np.float64]
+
+
+@operation
+class Conv2d(Op):
+    """Correlate each image with each filter and add a bias.
+
+        y[n,k,i,j] = bias[k] + sum over c, r, s of
+                     xp[n, group(k)*C/groups + c, i*stride + r*dilation, j*stride + s*dilation] * weight[k,c,r,s]
+
+    The filter is not flipped. xp is x extended by `padding` in `padding_mode`, the four sides independent, and the
+    taps are counted from its corner, so that tap 0 of window 0 lies at (-top, -left); an even filter has no centre.
+    Stride and dilation are (rows, columns); dilation 1 is a dense filter, dilation d leaves d-1 holes between taps.
+    The size is floor((H + top + bottom - dilation*(R-1) - 1) / stride) + 1, with floor towards minus infinity, and
+    there must be at least one window. Filter k belongs to group k // (K/groups) and sees that group's contiguous
+    C/groups channels. The bias is added once per output element. Padding may exceed the window: outputs there are
+    the bias alone.
+
+    Source: the lecture's formulas V(x,y,t) and m = floor((n + 2p - f)/S) + 1; ONNX Conv, PyTorch conv2d.
+    """
+
+    x: Tensor  # (N, C, H, W) images
+    weight: Tensor  # (K, C/groups, R, S) filters
+    bias: Tensor | None = None  # (K)
+    stride: Pair = (1, 1)
+    padding: Padding = ((0, 0), (0, 0))
+    padding_mode: str = "zeros"
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+    chapters = (conv2d_examples, conv2d_laws, conv2d_shifts)
+
+    @property
+    def axes(self) -> tuple[Window, Window]:
+        """The windows along the rows and along the columns."""
+        rows, columns = (
+            Window(
+                self.x.shape[2 + a],
+                self.weight.shape[2 + a],
+                self.stride[a],
+                self.dilation[a],
+                *self.padding[a],
+            )
+            for a in (0, 1)
+        )
+        return rows, columns
+
+    def output_shape(self) -> Shape:
+        rows, columns = self.axes
+        return self.x.shape[0], self.weight.shape[0], rows.count, columns.count
+
+    def columns(self, x: Array) -> Array:
+        """The patches that the filters see, one per column: (N, groups, C/groups * R * S, I * J)."""
+        rows, columns = self.axes
+        n, c, g = x.shape[0], x.shape[1], self.groups
+        seen = windows(padded(x, self.padding, self.padding_mode), rows, columns)  # (N, C, I, J, R, S)
+        seen = seen.transpose(0, 1, 4, 5, 2, 3)
+        taps = c // g * rows.taps * columns.taps
+        return seen.reshape(n, g, taps, rows.count * columns.count)
+
+    def multiply(self, x: Array, weight: Array) -> Array:
+        """The sums of products without the bias, as one matrix product per image and group."""
+        g, k = self.groups, weight.shape[0]
+        filters = weight.reshape(g, k // g, -1) if weight.size else np.zeros((g, k // g, 0))
+        return np.matmul(filters, self.columns(x)).reshape(self.output_shape())
+
+    def reference(self) -> Array:
+        y = self.multiply(as_float(self.x), as_float(self.weight))
+        return y if self.bias is None else y + as_float(self.bias)[:, None, None]
+
+    def truth(self) -> tuple[Array, Array]:
+        if self.dtype != np.float64:
+            return super().truth()
+        g, k = self.groups, self.weight.shape[0]
+        seen = self.columns(as_float(self.x)).transpose(0, 1, 3, 2)[:, :, None]  # (N, g, 1, I*J, taps)
+        filters = as_float(self.weight).reshape(g, k // g, 1, -1)
+        bias = None if self.bias is None else as_float(self.bias).reshape(g, k // g, 1)
+        hi, lo = exact_dot(seen, filters, bias)
+        return hi.reshape(self.output_shape()), lo.reshape(self.output_shape())
+
+    def judgement(self, arithmetic: Arithmetic) -> Bound:
+        bias = None if self.bias is None else as_float(self.bias)[:, None, None]
+        return judge_dot(self.multiply, as_float(self.x), as_float(self.weight), bias, arithmetic, self.dtype)
+
+    @classmethod
+    def draw(cls, pick: Pick) -> Self:
+        groups = 1 + pick.one_of((0, 1, 2, 3), (55, 20, 15, 10))
+        stretch = pick.one_of(("", "channels", "filters", "rows", "columns"), (72, 8, 8, 6, 6))
+        n = pick.integer(1, 3)
+        c = pick.one_of(STRETCHED) if stretch == "channels" else pick.integer(1, 4, unlike=(n, 1))
+        k = pick.one_of(STRETCHED) if stretch == "filters" else pick.integer(1, 4, unlike=(n, c))
+        rows = Window.draw(pick, unlike=(n, c * groups), stretch=stretch == "rows")
+        columns = Window.draw(pick, unlike=(n, c * groups, rows.length), stretch=stretch == "columns")
+        mode = pick.one_of(MODES, (52, 16, 16, 16))
+        h, w = (_lengthened(axis, mode) for axis in (rows, columns))
+        bias = pick.flag(0.6)
+        terms = c * rows.taps * columns.taps
+        # Keep within the budget of multiplications by taking fewer images, then fewer filters, then channels.
+        outputs = rows.count * columns.count * groups
+        while outputs * terms * n * k > pick.budget and n * k * c > 1:
+            n, k, c = (1, k, c) if n > 1 else (n, (k + 1) // 2, c) if k > 1 else (n, k, (c + 1) // 2)
+            terms = c * rows.taps * columns.taps
+        data = pick.data(terms)
+        return cls(
+            x=data.array((n, groups * c, h, w)),
+            weight=data.array((groups * k, c, rows.taps, columns.taps), "weight"),
+            bias=data.array((groups * k,), "bias") if bias else None,
+            stride=(rows.stride, columns.stride),
+            padding=((rows.before, rows.after), (columns.before, columns.after)),
+            padding_mode=mode,
+            dilation=(rows.dilation, columns.dilation),
+            groups=groups,
+        )
+
+    # What a valid problem obeys.
+
+    @rule(lambda self, pick: rules.drop_axis(self, pick, "x", "weight"))
+    def ranks_are_right(self) -> bool:
+        """x and weight have four axes, and bias, if there is one, has one."""
+        return rules.ranks(self, x=4, weight=4, bias=1)
+
+    @rule(lambda self, pick: rules.wrong_length(self, pick, "stride", "padding", "dilation"), STRICT)
+    def parameters_are_pairs(self) -> bool:
+        """stride and dilation are (rows, columns) and padding is ((top, bottom), (left, right))."""
+        return rules.are_pairs(self, "stride", "padding", "dilation")
+
+    @rule(lambda self, pick: rules.fractional(self, pick, "stride", "padding", "dilation", "groups"), STRICT)
+    def parameters_are_whole(self) -> bool:
+        """stride, padding, dilation and groups are whole numbers."""
+        return rules.are_whole(self, "stride", "padding", "dilation", "groups")
+
+    @rule(lambda self, pick: rules.with_number(self, pick, pick.one_of((0, -1)), "stride"), STRICT)
+    def stride_is_positive(self) -> bool:
+        """Both strides are at least 1."""
+        return min(self.stride) >= 1
+
+    @rule(lambda self, pick: rules.with_number(self, pick, pick.one_of((0, -1)), "dilation"), STRICT)
+    def dilation_is_positive(self) -> bool:
+        """Both dilations are at least 1; a dense filter has dilation 1."""
+        return min(self.dilation) >= 1
+
+    @rule(lambda self, pick: self.but(groups=pick.one_of((0, -1))), STRICT)
+    def groups_is_positive(self) -> bool:
+        """There is at least one group."""
+        return self.groups >= 1
+
+    @rule(lambda self, pick: rules.with_number(self, pick, -1, "padding"), STRICT)
+    def padding_is_not_negative(self) -> bool:
+        """No padding is negative; padding does not crop."""
+        return min(rules.flat(self, "padding")) >= 0
+
+    @rule(lambda self, pick: self.but(weight=self.weight[:, :, :0]), STRICT)
+    def filters_have_taps(self) -> bool:
+        """A filter has at least one row and one column of taps."""
+        return min(self.weight.shape[2:]) >= 1
+
+    @rule(lambda self, pick: self.but(padding_mode=pick.one_of(("mirror", "edge", "", "ZEROS"))), STRICT)
+    def padding_mode_is_known(self) -> bool:
+        """The padding mode is one of zeros, replicate, reflect, circular."""
+        return self.padding_mode in MODES
+
+    @rule(lambda self, pick: _one_more_channel(self), CORE, "CONV-12")
+    def groups_divide_channels(self) -> bool:
+        """The number of channels of x is a multiple of groups."""
+        return self.x.shape[1] % self.groups == 0
+
+    @rule(lambda self, pick: _one_more_filter(self), CORE, "CONV-12")
+    def groups_divide_filters(self) -> bool:
+        """The number of filters is a multiple of groups."""
+        return self.weight.shape[0] % self.groups == 0
+
+    @rule(
+        lambda self, pick: self.but(weight=np.concatenate([self.weight, self.weight[:, :1]], axis=1)), CORE, "CONV-12"
+    )
+    def filters_span_their_group(self) -> bool:
+        """A filter has exactly C/groups channels."""
+        return self.weight.shape[1] * self.groups == self.x.shape[1]
+
+    @rule(
+        lambda self, pick: self.but(bias=np.ones(self.weight.shape[0] + pick.one_of((1, -1)), self.x.dtype)),
+        CORE,
+        "CONV-12",
+    )
+    def bias_is_one_per_filter(self) -> bool:
+        """A bias has one value for each filter."""
+        return self.bias is None or self.bias.shape[0] == self.weight.shape[0]
+
+    @rule(lambda self, pick: _too_small(self, pick), STRICT, "GEN-15, SHP-02")
+    def a_window_fits(self) -> bool:
+        """The padded image is at least as long as the dilated filter on both axes; a size is never clamped."""
+        return all(axis.fits for axis in self.axes)
+
+    @rule(lambda self, pick: _overlong(self, pick, "reflect", 0), STRICT, "PAD-03")
+    def reflection_stays_inside(self) -> bool:
+        """With padding mode reflect, no side is padded by more than n-1 elements of an axis of n."""
+        return self.padding_mode != "reflect" or _mode_fits(self)
+
+    @rule(lambda self, pick: _overlong(self, pick, "circular", 1), STRICT, "PAD-05")
+    def wrapping_goes_round_once(self) -> bool:
+        """With padding mode circular, no side is padded by more than n elements of an axis of n."""
+        return self.padding_mode != "circular" or _mode_fits(self)
+
+    @rule(lambda self, pick: _nothing_to_repeat(self), STRICT, "PAD-08")
+    def there_is_something_to_repeat(self) -> bool:
+        """With padding mode replicate, an axis that is padded has at least one element."""
+        return self.padding_mode != "replicate" or _mode_fits(self)
+
+
+def _lengthened(axis: Window, mode: str) -> int:
+    least = {"reflect": max(axis.before, axis.after) + 1, "circular": max(axis.before, axis.after)}.get(mode, 1)
+    return max(axis.length, least)
+
+
+def _mode_fits(problem: Conv2d) -> bool:
+    return all(
+        mode_allows(axis.length, sides, problem.padding_mode)
+        for axis, sides in zip(problem.axes, problem.padding, strict=True)
+    )
+
+
+def _one_more_channel(problem: Conv2d) -> Conv2d:
+    groups = max(problem.groups, 2)
+    weight = np.repeat(problem.weight, groups, axis=0)  # a multiple of groups, whatever it was
+    short = (groups - problem.x.shape[1] % groups + 1) % groups or groups
+    x = np.concatenate([problem.x] + [problem.x[:, :1]] * short, axis=1)
+    per_group = max(x.shape[1] // groups, 1)
+    taps = np.concatenate([weight] * (per_group // weight.shape[1] + 1), axis=1)[:, :per_group]
+    return problem.but(x=x, weight=taps, bias=None, groups=groups)
+
+
+def _one_more_filter(problem: Conv2d) -> Conv2d:
+    groups = max(problem.groups, 2)
+    x = np.concatenate([problem.x[:, : problem.weight.shape[1]]] * groups, axis=1)
+    weight = np.concatenate([problem.weight[:1]] * (groups + 1), axis=0)
+    return problem.but(x=x, weight=weight, bias=None, groups=groups)
+
+
+def _too_small(problem: Conv2d, pick: Pick) -> Conv2d:
+    """One row or column too few for the filter, at any stride."""
+    axis = pick.integer(0, 1)
+    window = problem.axes[axis]
+    padding = list(problem.padding)
+    if window.before + window.after >= window.span - 1:
+        padding[axis] = (0, 0)
+    length = window.span - 1 - sum(padding[axis])
+    if length < 1:  # a filter of one tap: only an empty image is too small for it
+        length = 0
+    x = problem.x[:, :, :1] if axis == 0 else problem.x[:, :, :, :1]
+    x = np.repeat(x, length, axis=2 + axis)
+    return problem.but(x=x, padding=(padding[0], padding[1]), padding_mode="zeros")
+
+
+def _overlong(problem: Conv2d, pick: Pick, mode: str, beyond: int) -> Conv2d:
+    most = max(problem.x.shape[2:]) + beyond + pick.integer(0, 2)
+    small = tuple(
+        (min(before, n - 1), min(after, n - 1))
+        for n, (before, after) in zip(problem.x.shape[2:], problem.padding, strict=True)
+    )
+    return rules.with_number(problem.but(padding_mode=mode, padding=small), pick, most, "padding")  # type: ignore[no-any-return]
+
+
+def _nothing_to_repeat(problem: Conv2d) -> Conv2d:
+    span = problem.axes[0].span
+    return problem.but(
+        x=problem.x[:, :, :0], padding=((span, 0), problem.padding[1]), padding_mode="replicate"
+    )

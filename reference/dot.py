@@ -1,0 +1,56 @@
+"""Sums of products: float64 values, magnitudes and term counts of the operations that are dot products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .measured import sum_of_products
+from .rounding import FORMATS, Arithmetic, Bound, dot_bound, is_whole
+
+Array = npt.NDArray[np.float64]
+Multiply = Callable[[Array, Array], Array]
+
+# The truth of a float64 problem is held in about 106 bits (measured.sum_of_products).
+BETTER_THAN_DOUBLE = 2.0**-100
+
+
+def as_float(array: npt.NDArray[Any]) -> Array:
+    """The same values in float64; every format of ours fits."""
+    return np.asarray(array, np.float64)
+
+
+def judge_dot(
+    multiply: Multiply, x: Array, weight: Array, bias: Array | None, arithmetic: Arithmetic, dtype: np.dtype[Any]
+) -> Bound:
+    """The bound of an operation `multiply(x, weight) + bias`, where `multiply` is bilinear.
+
+    The magnitude is the same operation on absolute values, the number of terms the same on indicators of non-zeros.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = multiply(x, weight)
+        magnitude = multiply(np.abs(x), np.abs(weight))
+    terms = multiply((x != 0).astype(np.float64), (weight != 0).astype(np.float64))
+    shift: Array | float = 0.0
+    if bias is not None:
+        value, magnitude, terms = value + bias, magnitude + np.abs(bias), terms + (bias != 0)
+        shift = np.broadcast_to(bias, value.shape)
+    unit = BETTER_THAN_DOUBLE if dtype == np.float64 else FORMATS["float64"].unit
+    return dot_bound(
+        value, magnitude, terms, arithmetic, bias=shift, whole=is_whole(x, weight, bias), reference_unit=unit
+    )
+
+
+def exact_dot(a: Array, b: Array, bias: Array | None) -> tuple[Array, Array]:
+    """sum over the last axis of a*b, plus a bias, as hi + lo in about twice float64's precision."""
+    if bias is not None:
+        shape = np.broadcast_shapes(a.shape[:-1], b.shape[:-1], bias.shape)
+        ones = np.ones((*shape, 1))
+        a = np.concatenate([np.broadcast_to(a, (*shape, a.shape[-1])), ones], axis=-1)
+        b = np.concatenate(
+            [np.broadcast_to(b, (*shape, b.shape[-1])), np.broadcast_to(bias, shape)[..., None]], axis=-1
+        )
+    return sum_of_products(a, b)

@@ -1,0 +1,57 @@
+"""Small moves on arrays that the laws of several operations are written with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .pick import Pick
+
+Tensor = npt.NDArray[Any]
+
+
+def small(array: Tensor) -> Tensor:
+    """Integers in [-2, 2] of the same shape and dtype, made from the values: exact through several layers."""
+    values = np.asarray(array, np.float64).ravel()
+    scrambled = np.abs(np.rint(values * 3)) + np.arange(values.size) * 2
+    return np.asarray(np.mod(scrambled, 5) - 2).reshape(array.shape).astype(array.dtype)
+
+
+def enlarged(x: Tensor, height: int, width: int) -> Tensor:
+    """`x` (N, C, H, W), repeated and cropped to be at least so high and so wide."""
+    h, w = x.shape[2:]
+    rows = np.arange(max(h, height)) % h
+    columns = np.arange(max(w, width)) % w
+    return np.ascontiguousarray(x[:, :, rows[:, None], columns])
+
+
+def cropped(x: Tensor, height: int, width: int) -> Tensor:
+    return np.ascontiguousarray(x[:, :, :height, :width])
+
+
+def parts(array: Tensor, pick: Pick) -> tuple[Tensor, Tensor]:
+    """Two arrays with disjoint non-zero elements that add up to this one without any rounding."""
+    mask = (np.arange(array.size) % pick.integer(2, 3) == 0).reshape(array.shape)
+    zero = np.zeros_like(array)
+    return np.where(mask, array, zero), np.where(mask, zero, array)
+
+
+def combined(first: Tensor, second: Tensor) -> Tensor:
+    """2 * first - second, exact for the two parts of one array: at each place one of them is zero."""
+    return (2 * first - second).astype(first.dtype)
+
+
+def order(size: int, pick: Pick) -> npt.NDArray[np.int64]:
+    """A permutation of range(size): a rotation, reversed or not."""
+    turned = np.roll(np.arange(size), pick.integer(0, max(size - 1, 0)))
+    return turned[::-1] if pick.flag() else turned
+
+
+def zero_stuffed(array: Tensor, steps: tuple[int, int]) -> Tensor:
+    """The last two axes spread out with zeros between the elements, `steps` apart."""
+    *lead, h, w = array.shape
+    out = np.zeros((*lead, (h - 1) * steps[0] + 1, (w - 1) * steps[1] + 1), array.dtype)
+    out[..., :: steps[0], :: steps[1]] = array
+    return out

@@ -1,0 +1,298 @@
+"""What an operation is: fields, a size formula, a ground truth, a bound, rules and laws.
+
+An operation is a class and a problem is an instance of it. A clause of the specification is a tagged
+method of that class: its name is the clause's name, its docstring the clause's text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+from typing import Any, ClassVar, Protocol, Self, TypeVar, cast, dataclass_transform
+
+import numpy as np
+import numpy.typing as npt
+
+from .measured import Measured
+from .pick import Pick
+from .rounding import Arithmetic, Bound
+
+Tensor = npt.NDArray[Any]
+Pair = tuple[int, int]
+Padding = tuple[Pair, Pair]
+Shape = tuple[int, ...]
+Sides = tuple[Measured | npt.NDArray[Any], Measured | npt.NDArray[Any]]
+
+CORE, STRICT = "core", "strict"
+
+
+class InvalidProblem(ValueError):
+    """The problem breaks a rule of its operation; the message is the rule's sentence and the values."""
+
+
+class Run(Protocol):
+    """How a law asks the implementation under test for an answer."""
+
+    def __call__(self, problem: Op) -> Measured:
+        """The answer with the error that it may carry: zero wherever the result is forced."""
+
+    def values(self, problem: Op) -> npt.NDArray[np.float64]:
+        """The answer alone, for laws about NaN, infinities and single bits."""
+
+    def convention(self, name: str) -> str:
+        """What the implementation declares where the specification leaves a choice; "" where it declares nothing."""
+
+    @property
+    def rounds_inputs(self) -> bool:
+        """Does the implementation declare that it rounds inputs before multiplying them?"""
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One entry of the specification. Its text is the docstring of the method that enforces it."""
+
+    name: str  # "conv2d.padding_is_zeros"
+    kind: str  # rule, law, example, edge or check
+    level: str
+    text: str
+    source: str
+    enforce: Callable[..., Any]
+    broken: Callable[[Any, Pick], Any] | None = None
+    may_refuse: bool = False
+
+    @property
+    def op(self) -> str:
+        return self.name.split(".")[0]
+
+    @property
+    def title(self) -> str:
+        return re.split(r"(?<=[.:;])\s", self.text, maxsplit=1)[0].rstrip(".:;")
+
+
+@dataclass(frozen=True)
+class _Tag:
+    kind: str
+    level: str
+    source: str
+    broken: Callable[[Any, Pick], Any] | None = None
+    may_refuse: bool = False
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _tagged(method: F, tag: _Tag) -> F:
+    method.__dict__["convspec_tag"] = tag
+    return method
+
+
+def rule(broken: Callable[[Any, Pick], Any], level: str = CORE, source: str = "") -> Callable[[F], F]:
+    """A condition that a valid problem obeys; `broken(problem, pick)` makes a problem that does not."""
+    return lambda method: _tagged(method, _Tag("rule", level, source, broken))
+
+
+def law(source: str, level: str = CORE) -> Callable[[F], F]:
+    """Two sides that must agree: `method(self, run, pick) -> (left, right)`, or None where it says nothing."""
+    return lambda method: _tagged(method, _Tag("law", level, source))
+
+
+def example(source: str, level: str = CORE) -> Callable[[F], F]:
+    """A worked example: `method(cls, dtype) -> [(problem, output), ...]`, outputs computed elsewhere."""
+    return lambda method: _tagged(method, _Tag("example", level, source))
+
+
+def edge(source: str, level: str = CORE, may_refuse: bool = False) -> Callable[[F], F]:
+    """A legal problem at a limit of the domain: `method(cls, pick) -> problem`; it must be accepted."""
+    return lambda method: _tagged(method, _Tag("edge", level, source, may_refuse=may_refuse))
+
+
+def snake_case(name: str) -> str:
+    """`MaxPool2d` -> `max_pool2d`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+class Op:
+    """A problem of some operation: its arrays and parameters. Subclasses are the specification.
+
+    A subclass writes `output_shape`, `reference`, `judgement` and `draw`; everything here follows from them.
+    Building a problem does not validate it, so that an invalid one can be handed to a backend.
+    """
+
+    name: ClassVar[str]
+    clauses: ClassVar[tuple[Clause, ...]]
+    chapters: ClassVar[tuple[ModuleType, ...]] = ()  # modules with more clauses: laws, examples, edges
+    has_batch: ClassVar[bool] = True  # axis 0 of `x` is `n`, and every image is treated alone
+
+    # What a subclass provides.
+
+    def output_shape(self) -> Shape:
+        """The output-size formula, for a problem known to be valid."""
+        raise NotImplementedError
+
+    def reference(self) -> npt.NDArray[np.float64]:
+        """The ground truth of a valid problem, computed in float64."""
+        raise NotImplementedError
+
+    def truth(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """An unevaluated sum `hi + lo` closer to the truth than float64; exact operations have lo = 0."""
+        hi = self.reference()
+        return hi, np.zeros_like(hi)
+
+    def judgement(self, arithmetic: Arithmetic) -> Bound:
+        """How far a correct result in this arithmetic may be from the truth, per element."""
+        return Bound.exact(self.output_shape())
+
+    @classmethod
+    def draw(cls, pick: Pick) -> Self:
+        """A valid problem out of choices."""
+        raise NotImplementedError
+
+    # What everyone uses.
+
+    def shape(self) -> Shape:
+        """The shape of the output. Raises InvalidProblem with the rule's sentence for an invalid problem."""
+        self.validate()
+        return self.output_shape()
+
+    def expected(self) -> npt.NDArray[np.float64]:
+        """The ground truth in float64. Raises InvalidProblem with the rule's sentence for an invalid problem."""
+        self.validate()
+        return self.reference()
+
+    def bound(self, arithmetic: Arithmetic | None = None) -> npt.NDArray[np.float64]:
+        """How far each element of a correct result may be from `expected()`, in the units of the output.
+
+        `arithmetic` is what the implementation computes in; by default strict IEEE in the dtype of `x`.
+        """
+        self.validate()
+        return self.judgement(arithmetic or Arithmetic.ieee(self.dtype)).tolerance
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return cast("np.dtype[Any]", self.arrays()["x"].dtype)
+
+    def arrays(self) -> dict[str, Tensor]:
+        """The arrays that are present, by field name, `x` first."""
+        return {k: v for k, v in vars(self).items() if k in self._array_fields() and v is not None}
+
+    def parameters(self) -> dict[str, Any]:
+        """The fields that are not arrays."""
+        return {f.name: getattr(self, f.name) for f in self._fields() if f.name not in self._array_fields()}
+
+    def but(self, **changes: Any) -> Self:
+        """The same problem with some fields changed."""
+        return cast(Self, dataclasses.replace(cast(Any, self), **changes))
+
+    def broken_rules(self) -> tuple[str, ...]:
+        """The names of the rules that this problem breaks; empty for a valid problem."""
+        broken: list[str] = []
+        for clause in self.clauses:
+            if clause.kind != "rule":
+                continue
+            try:
+                obeyed = clause.enforce(self)
+            except Exception:
+                if not broken:  # a later rule may rely on an earlier one, never the other way round
+                    raise
+                continue
+            if not obeyed:
+                broken.append(clause.name.split(".")[1])
+        return tuple(broken)
+
+    def validate(self) -> None:
+        """Raise InvalidProblem, with the sentence of the first rule that is broken, unless there is none."""
+        broken = self.broken_rules()
+        if broken:
+            text = next(c.text for c in self.clauses if c.name == f"{self.name}.{broken[0]}")
+            raise InvalidProblem(f"{self.name}: {text} Here: {self.summary()}")
+
+    def summary(self) -> str:
+        """One line: shapes of the arrays, then the parameters that differ from their defaults."""
+        parts = [f"{k}({','.join(map(str, np.shape(v)))})" for k, v in self.arrays().items()]
+        defaults = {f.name: f.default for f in self._fields()}
+        for key, value in self.parameters().items():
+            if value != _normal(defaults[key], self._kind_of(key)):
+                parts.append(f"{key}={value!r}".replace(" ", ""))
+        return f"{self.name} {' '.join(parts)} {self.dtype}"
+
+    def elements(self) -> int:
+        """How many input elements the problem has, all arrays together: the size that shrinking reduces."""
+        return sum(int(np.size(a)) for a in self.arrays().values())
+
+    @classmethod
+    def _fields(cls) -> tuple[dataclasses.Field[Any], ...]:
+        return dataclasses.fields(cast(Any, cls))
+
+    @classmethod
+    def _array_fields(cls) -> frozenset[str]:
+        return cast("frozenset[str]", cls.__dict__["_tensors"])
+
+    @classmethod
+    def _kind_of(cls, field: str) -> str:
+        return next(str(f.type) for f in cls._fields() if f.name == field)
+
+    def __post_init__(self) -> None:
+        for f in self._fields():
+            value = getattr(self, f.name)
+            if f.name in self._array_fields():
+                if isinstance(value, (list, tuple, int, float)):
+                    object.__setattr__(self, f.name, np.asarray(value, dtype=np.float64))
+            elif str(f.type) in ("Pair", "Padding"):
+                object.__setattr__(self, f.name, _normal(value, str(f.type)))
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+
+def _normal(value: Any, kind: str) -> Any:
+    """Shorthand written out: 2 -> (2, 2); padding 1 -> ((1, 1), (1, 1)), (1, 2) -> ((1, 1), (2, 2))."""
+    if type(value) is int and kind in ("Pair", "Padding"):
+        value = (value, value)
+    if kind == "Padding" and isinstance(value, (list, tuple)):
+        value = tuple((v, v) if type(v) is int else tuple(v) if isinstance(v, list) else v for v in value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def clause_text(function: Callable[..., Any]) -> str:
+    """The docstring of the method that enforces a clause: its whole text, on one line per paragraph."""
+    text = inspect.getdoc(function)
+    if not text:
+        raise TypeError(f"{function.__qualname__} enforces a clause but has no docstring to be its text")
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+
+
+C = TypeVar("C", bound=type[Op])
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, eq_default=False)
+def operation(cls: C) -> C:
+    """Make a class an operation: a frozen, keyword-only dataclass whose tagged methods are its clauses."""
+    cls.name = snake_case(cls.__name__)
+    annotations = cls.__dict__.get("__annotations__", {})
+    cls._tensors = frozenset(k for k, v in annotations.items() if str(v).startswith("Tensor"))  # type: ignore[attr-defined]
+    made = dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)(cls)
+    made.clauses = tuple(_clauses(made, cls.name))
+    return made
+
+
+def _clauses(cls: type[Op], op: str) -> Iterable[Clause]:
+    for home in (cls, *cls.chapters):
+        for name, member in vars(home).items():
+            tag = getattr(member, "convspec_tag", None)
+            if isinstance(tag, _Tag):
+                of_class = tag.kind in ("example", "edge")
+                yield Clause(
+                    name=f"{op}.{name}",
+                    kind=tag.kind,
+                    level=tag.level,
+                    text=clause_text(member),
+                    source=tag.source,
+                    enforce=partial(member, cls) if of_class else member,
+                    broken=tag.broken,
+                    may_refuse=tag.may_refuse,
+                )

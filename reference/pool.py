@@ -1,0 +1,305 @@
+"""What the two poolings share: their geometry, the rules of their domain, the laws that hold for both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import rules
+from .laws import enlarged, order
+from .op import STRICT, Run, Sides, edge, law, rule
+from .pad2d import padded
+from .pick import Pick
+from .window import STRETCHED, Window
+
+Array = npt.NDArray[np.float64]
+Tensor = npt.NDArray[Any]
+Pool = Any  # MaxPool2d or AvgPool2d: fields x, kernel_size, stride, padding, ceil_mode, and dilation for the first
+NONE = ((0, 0), (0, 0))
+
+
+def axes(problem: Pool) -> tuple[Window, Window]:
+    """The windows along the rows and along the columns."""
+    dilation = getattr(problem, "dilation", (1, 1))
+    rows, columns = (
+        Window(
+            problem.x.shape[2 + a],
+            problem.kernel_size[a],
+            problem.stride[a],
+            dilation[a],
+            *problem.padding[a],
+            ceil=problem.ceil_mode,
+        )
+        for a in (0, 1)
+    )
+    return rows, columns
+
+
+def filled(problem: Pool, value: float) -> Array:
+    """x in float64 with `value` around it, as far as the last window reaches."""
+    sides = []
+    for axis in axes(problem):
+        reach = (axis.count - 1) * axis.stride + axis.span - axis.padded
+        sides.append((axis.before, axis.after + max(reach, 0)))
+    x = np.asarray(problem.x, np.float64)
+    return np.pad(x, ((0, 0), (0, 0), *sides), constant_values=value)
+
+
+def output_shape(problem: Pool) -> tuple[int, ...]:
+    rows, columns = axes(problem)
+    return (*problem.x.shape[:2], rows.count, columns.count)
+
+
+def draw(pick: Pick, dilated: bool) -> dict[str, Any]:
+    """The fields of a valid pooling. A third of them stay within half a window of symmetric padding, the domain of
+    some libraries."""
+    stretch = pick.one_of(("", "channels", "rows", "columns"), (76, 8, 8, 8))
+    n = pick.integer(1, 3)
+    c = pick.one_of(STRETCHED) if stretch == "channels" else pick.integer(1, 4, unlike=(n, 1))
+    ceil_mode, tame = pick.flag(0.4), pick.flag(0.34)
+    windows: list[Window] = []
+    for a, name in enumerate(("rows", "columns")):
+        drawn = Window.draw(pick, unlike=(n, c, *(w.length for w in windows)), stretch=stretch == name)
+        windows.append(_holding_input(drawn, ceil_mode, tame, dilated and a < 2))
+    data = pick.data(windows[0].taps * windows[1].taps)
+    rows, columns = windows
+    fields = {
+        "x": data.array((n, c, rows.length, columns.length)),
+        "kernel_size": (rows.taps, columns.taps),
+        "stride": (rows.stride, columns.stride),
+        "padding": ((rows.before, rows.after), (columns.before, columns.after)),
+        "ceil_mode": ceil_mode,
+    }
+    return fields | ({"dilation": (rows.dilation, columns.dilation)} if dilated else {})
+
+
+def _holding_input(drawn: Window, ceil: bool, tame: bool, dilated: bool) -> Window:
+    before, after = drawn.before, drawn.after
+    if tame:
+        before = after = min(before, drawn.taps // 2)
+    while True:
+        axis = Window(
+            drawn.length, drawn.taps, drawn.stride, drawn.dilation if dilated else 1, before, after, ceil
+        )
+        if axis.fits and axis.holds_input():
+            return axis
+        if not axis.fits:
+            drawn = Window(drawn.length + 1, drawn.taps, drawn.stride, drawn.dilation, before, after)
+        elif max(before, after):
+            less = max(before, after) - 1
+            before, after = (less, less) if tame else (min(before, less), min(after, less))
+        else:
+            drawn = Window(drawn.length + 1, drawn.taps, drawn.stride, drawn.dilation, before, after)
+
+
+# The rules of the domain.
+
+
+def _parameters(problem: Pool) -> tuple[str, ...]:
+    return ("kernel_size", "stride", "padding", *(("dilation",) if hasattr(problem, "dilation") else ()))
+
+
+@rule(lambda problem, pick: rules.drop_axis(problem, pick, "x"))
+def x_has_four_axes(problem: Pool) -> bool:
+    """x has the four axes N, C, H, W."""
+    return rules.ranks(problem, x=4)
+
+
+@rule(lambda problem, pick: rules.wrong_length(problem, pick, *_parameters(problem)), STRICT)
+def parameters_are_pairs(problem: Pool) -> bool:
+    """kernel_size, stride and dilation are (rows, columns) and padding is ((top, bottom), (left, right))."""
+    return rules.are_pairs(problem, *_parameters(problem))
+
+
+@rule(lambda problem, pick: rules.fractional(problem, pick, *_parameters(problem)), STRICT)
+def parameters_are_whole(problem: Pool) -> bool:
+    """kernel_size, stride, padding and dilation are whole numbers."""
+    return rules.are_whole(problem, *_parameters(problem))
+
+
+@rule(lambda problem, pick: rules.with_number(problem, pick, pick.one_of((0, -1)), "kernel_size"), STRICT, "MAXP-15")
+def kernel_size_is_positive(problem: Pool) -> bool:
+    """A window has at least one row and one column."""
+    return min(problem.kernel_size) >= 1
+
+
+@rule(lambda problem, pick: rules.with_number(problem, pick, pick.one_of((0, -1)), "stride"), STRICT, "MAXP-15")
+def stride_is_positive(problem: Pool) -> bool:
+    """Both strides are at least 1."""
+    return min(problem.stride) >= 1
+
+
+@rule(lambda problem, pick: rules.with_number(problem, pick, -1, "padding"), STRICT, "MAXP-15")
+def padding_is_not_negative(problem: Pool) -> bool:
+    """No padding is negative; padding does not crop."""
+    return min(rules.flat(problem, "padding")) >= 0
+
+
+@rule(lambda problem, pick: _too_small(problem, pick), STRICT, "SHP-06, GEN-15")
+def a_window_fits(problem: Pool) -> bool:
+    """The padded image is at least as long as the dilated window on both axes, rounded up or down."""
+    return all(axis.fits for axis in axes(problem))
+
+
+@rule(lambda problem, pick: _window_off_the_image(problem, pick), STRICT, "MAXP-08")
+def every_window_holds_input(problem: Pool) -> bool:
+    """No window lies on padding alone: it would have nothing to take a maximum or a mean of."""
+    return all(axis.holds_input() for axis in axes(problem))
+
+
+def _too_small(problem: Pool, pick: Pick) -> Pool:
+    axis = pick.integer(0, 1)
+    span = axes(problem)[axis].span
+    padding = list(problem.padding)
+    padding[axis] = (0, 0)
+    kernel = list(problem.kernel_size)
+    x = problem.x[:, :, : span - 1] if axis == 0 else problem.x[:, :, :, : span - 1]
+    if span == 1:  # a window of one element: make it one longer than the image instead
+        kernel[axis] = problem.x.shape[2 + axis] + 1
+        x = problem.x
+    return problem.but(x=np.ascontiguousarray(x), padding=tuple(padding), kernel_size=tuple(kernel))
+
+
+def _window_off_the_image(problem: Pool, pick: Pick) -> Pool:
+    axis = pick.integer(0, 1)
+    span = axes(problem)[axis].span
+    padding = list(problem.padding)
+    padding[axis] = (span + pick.integer(0, 1), problem.padding[axis][1])
+    return problem.but(padding=tuple(padding))
+
+
+# The laws that hold for both.
+
+
+@law("LAW-P18")
+def images_and_channels_may_be_permuted(problem: Pool, run: Run, pick: Pick) -> Sides | None:
+    """Reordering images and channels reorders the output and changes nothing else."""
+    n, c = order(problem.x.shape[0], pick), order(problem.x.shape[1], pick)
+    mixed = problem.but(x=np.ascontiguousarray(problem.x[n[:, None], c]))
+    return run(mixed), run(problem)[n[:, None], c]
+
+
+@law("MAXP-03")
+def channels_are_separate(problem: Pool, run: Run, pick: Pick) -> Sides | None:
+    """A channel's output is that of the channel alone."""
+    c = pick.integer(0, problem.x.shape[1] - 1)
+    return run(problem.but(x=np.ascontiguousarray(problem.x[:, c : c + 1]))), run(problem)[:, c : c + 1]
+
+
+@law("LAW-P10")
+def stride_is_subsampling(problem: Pool, run: Run, pick: Pick) -> Sides | None:
+    """Rounded down, stride (a, b) gives every a-th row and every b-th column of the result with stride 1."""
+    down = problem.but(ceil_mode=False)
+    rows, columns = problem.stride
+    dense = down.but(stride=(1, 1))
+    if dense.broken_rules():
+        return None
+    return run(down), run(dense)[:, :, ::rows, ::columns]
+
+
+@law("LAW-P11, SHP-05")
+def rounding_up_only_adds_windows(problem: Pool, run: Run, pick: Pick) -> Sides | None:
+    """The result rounded down is the leading block of the result rounded up."""
+    down = problem.but(ceil_mode=False)
+    up = problem.but(ceil_mode=True)
+    if up.broken_rules():
+        return None
+    *_, height, width = down.shape()
+    return run(down), run(up)[:, :, :height, :width]
+
+
+@law("LAW-P18")
+def flips_commute(problem: Pool, run: Run, pick: Pick) -> Sides | None:
+    """The flipped image with the sides exchanged gives the flipped output, where nothing is left over behind the last
+    window."""
+    stride = tuple(a.stride if a.slack == 0 else 1 for a in axes(problem))
+    straight = problem.but(stride=stride, ceil_mode=False)
+    if straight.broken_rules():
+        return None
+    (top, bottom), (left, right) = problem.padding
+    flipped = straight.but(
+        x=np.ascontiguousarray(problem.x[:, :, ::-1, ::-1]), padding=((bottom, top), (right, left))
+    )
+    return run(flipped), run(straight)[:, :, ::-1, ::-1]
+
+
+@law("LAW-C6")
+def swapping_the_axes_swaps_the_output(problem: Pool, run: Run, pick: Pick) -> Sides | None:
+    """With rows and columns exchanged in the image and in every parameter, they are exchanged in the output."""
+    swapped = {name: getattr(problem, name)[::-1] for name in _parameters(problem)}
+    there = problem.but(x=np.ascontiguousarray(problem.x.swapaxes(2, 3)), **swapped)
+    return run(there), run(problem).rearranged(lambda a: a.swapaxes(2, 3))
+
+
+@law("LAW-P17, EQV-05")
+def shifts_on_the_torus(problem: Pool, run: Run, pick: Pick) -> Sides | None:
+    """On an image wrapped round by hand whose sides the strides divide, rolling by a multiple of the stride rolls the
+    output."""
+    size, around = [], []
+    for axis in axes(problem):
+        least = max(axis.length, axis.span)
+        size.append(least + -least % axis.stride)
+        around.append((0, axis.span - 1))
+    x = enlarged(problem.x, *size)
+    a, b = pick.integer(-2, 2), pick.integer(-2, 2)
+    rolled = np.roll(x, (a * problem.stride[0], b * problem.stride[1]), (2, 3))
+    here = problem.but(x=padded(x, (around[0], around[1]), "circular"), padding=NONE, ceil_mode=False)
+    there = here.but(x=padded(rolled, (around[0], around[1]), "circular"))
+    return run(there), run(here).rearranged(lambda y: np.roll(y, (a, b), (2, 3)))
+
+
+@law("EQV-02")
+def shifts_by_cropping(problem: Pool, run: Run, pick: Pick) -> Sides | None:
+    """Without padding, cutting a*stride rows and b*stride columns off the image cuts a rows and b columns off the output."""
+    rows, columns = axes(problem)
+    x = enlarged(problem.x, rows.span + 2 * rows.stride, columns.span + 2 * columns.stride)
+    plain = problem.but(x=x, padding=NONE, ceil_mode=False)
+    a, b = pick.integer(0, 2), pick.integer(0, 2)
+    cut = np.ascontiguousarray(x[:, :, a * rows.stride :, b * columns.stride :])
+    return run(plain.but(x=cut)), run(plain)[:, :, a:, b:]
+
+
+# The legal edges.
+
+
+@edge("GEN-14")
+def an_empty_batch(cls: Any, pick: Pick) -> Pool:
+    """A batch of no images gives an output of no images with every other size as usual."""
+    problem = cls.draw(pick)
+    return problem.but(x=problem.x[:0])
+
+
+@edge("MAXP-01, AVGP-01")
+def one_pixel(cls: Any, pick: Pick) -> Pool:
+    """An image of one pixel under a window of one pixel."""
+    problem = cls.draw(pick)
+    return problem.but(x=np.ascontiguousarray(problem.x[:, :, :1, :1]), kernel_size=(1, 1), padding=NONE)
+
+
+@edge("SHP-02, AVGP-06")
+def a_window_as_large_as_the_image(cls: Any, pick: Pick) -> Pool:
+    """Global pooling: exactly one window, whatever the stride."""
+    problem = cls.draw(pick)
+    dense = {"dilation": (1, 1)} if hasattr(problem, "dilation") else {}
+    return problem.but(kernel_size=problem.x.shape[2:], padding=NONE, **dense)
+
+
+@edge("SHP-02")
+def a_stride_beyond_the_window(cls: Any, pick: Pick) -> Pool:
+    """A stride larger than the window skips pixels."""
+    problem = cls.draw(pick)
+    rows, columns = axes(problem)
+    far = problem.but(stride=(rows.span + 1, columns.span + 1))
+    return far.but(padding=NONE, x=enlarged(far.x, rows.span, columns.span)) if far.broken_rules() else far
+
+
+@edge("MAXP-06")
+def padding_of_half_a_window(cls: Any, pick: Pick) -> Pool:
+    """Padding of half the window on every side, the most that every library takes."""
+    problem = cls.draw(pick)
+    half = tuple((k // 2, k // 2) for k in problem.kernel_size)
+    rows, columns = axes(problem)
+    dense = {"dilation": (1, 1)} if hasattr(problem, "dilation") else {}
+    return problem.but(x=enlarged(problem.x, rows.taps, columns.taps), padding=half, **dense)

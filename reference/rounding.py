@@ -1,0 +1,246 @@
+"""Floating-point formats, the arithmetic an implementation declares, and the bounds made of them.
+
+Notation: a format has p significand bits (the hidden bit included), unit roundoff u = 2^-p, smallest normal
+omega, spacing of subnormals eta and largest finite Omega. The bounds hold for every summation order, blocking,
+fused multiply-add and wider accumulator; each constant is forced by the derivation beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A binary floating-point format: p significand bits and the exponent of its smallest normal number."""
+
+    name: str
+    p: int
+    smallest_exponent: int
+    largest: float
+
+    @property
+    def unit(self) -> float:
+        """Unit roundoff: the largest relative error of rounding to nearest."""
+        return float(2.0**-self.p)
+
+    @property
+    def smallest_normal(self) -> float:
+        return float(2.0**self.smallest_exponent)
+
+    @property
+    def spacing(self) -> float:
+        """The distance of neighbouring subnormal numbers."""
+        return float(np.ldexp(1.0, self.smallest_exponent - self.p + 1))
+
+
+FORMATS = {
+    f.name: f
+    for f in (
+        Format("float64", 53, -1022, float(np.finfo(np.float64).max)),
+        Format("float32", 24, -126, float(np.finfo(np.float32).max)),
+        Format("float16", 11, -14, 65504.0),
+        Format("bfloat16", 8, -126, float(2.0**127 * (2 - 2.0**-7))),
+    )
+}
+
+
+def format_of(dtype: np.dtype[Any] | str) -> Format:
+    """The format of a dtype; integers and booleans are read as float64, which holds what a student types."""
+    return FORMATS.get(str(dtype), FORMATS["float64"])
+
+
+def dtype_named(name: str) -> np.dtype[Any]:
+    """A NumPy dtype by name; bfloat16 is registered by ml_dtypes, imported only when it is asked for."""
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
+
+
+def round_to(values: Array, to: Format) -> Array:
+    """Round float64 values once, to nearest even, to a narrower format; beyond its range to infinity.
+
+    Written out because casts of float64 to bfloat16 round twice (through float32).
+    """
+    if to.p == 53:
+        return values
+    _, exponent = np.frexp(values)
+    step = np.ldexp(1.0, np.maximum(exponent, to.smallest_exponent + 1) - to.p)
+    with np.errstate(invalid="ignore", over="ignore"):
+        rounded = np.asarray(np.rint(values / step) * step)
+    finite = np.isfinite(values)
+    return np.where(finite & (np.abs(rounded) > to.largest), np.copysign(np.inf, values), np.where(finite, rounded, values))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arithmetic:
+    """What an implementation says it computes in. It is held to exactly that.
+
+    storage, accumulator: names of formats; the result is rounded once from the accumulator to the storage.
+    unit_factor: 1 for rounding to nearest, 2 for truncating or faithful units (tensor cores).
+    input_rounding: relative error of rounding each input before the product (TF32: 2^-11), 0 for none.
+    """
+
+    name: str
+    storage: str
+    accumulator: str
+    unit_factor: float = 1.0
+    input_rounding: float = 0.0
+    flush_to_zero: bool = False
+
+    @classmethod
+    def ieee(cls, dtype: np.dtype[Any] | str) -> Arithmetic:
+        """Strict IEEE arithmetic; the two 16-bit formats accumulate in float32."""
+        storage = format_of(dtype).name
+        wide = "float32" if storage in ("float16", "bfloat16") else storage
+        return cls(name="ieee", storage=storage, accumulator=wide)
+
+    @classmethod
+    def named(cls, name: str, dtype: np.dtype[Any] | str) -> Arithmetic:
+        """A declared arithmetic by name: ieee, or one of those in DECLARED that changes float32 only."""
+        strict = cls.ieee(dtype)
+        if name == "ieee" or strict.storage != "float32":
+            return strict
+        return replace(strict, name=name, **DECLARED[name])
+
+    @property
+    def out(self) -> Format:
+        return FORMATS[self.storage]
+
+    @property
+    def acc(self) -> Format:
+        return FORMATS[self.accumulator]
+
+    @property
+    def unit(self) -> float:
+        return self.unit_factor * self.acc.unit
+
+    @property
+    def widens(self) -> bool:
+        return self.accumulator != self.storage
+
+
+# Reduced-precision multiplies that a float32 backend may declare. TF32 keeps 11 significand bits (NVIDIA's A100
+# whitepaper), truncating hardware loses up to twice the unit; bfloat16 keeps 8.
+DECLARED: dict[str, dict[str, Any]] = {
+    "tf32": {"input_rounding": 2.0**-10, "unit_factor": 2.0},
+    "bf16": {"input_rounding": 2.0**-8, "unit_factor": 2.0},
+}
+
+
+@dataclass(frozen=True)
+class Bound:
+    """How far a correct result may be from the truth, element by element.
+
+    tolerance: |actual - truth| must not exceed it. forced: the result is determined to the last bit.
+    overflows: some legal order of summation leaves the range, so that inf or NaN are accepted there.
+    size: |y| + sum of the absolute terms; a tolerance as large as this says nothing.
+    """
+
+    tolerance: Array
+    forced: Mask
+    overflows: Mask
+    size: Array
+
+    @classmethod
+    def exact(cls, shape: tuple[int, ...]) -> Bound:
+        """For operations that only select and copy: no error at all."""
+        zero, no = np.zeros(shape), np.zeros(shape, bool)
+        return cls(zero, ~no, no, np.full(shape, np.inf))
+
+    @property
+    def vacuous(self) -> Mask:
+        return (self.tolerance >= self.size) & (self.tolerance > 0)
+
+
+def dot_bound(
+    value: Array,
+    magnitude: Array,
+    terms: Array,
+    arithmetic: Arithmetic,
+    *,
+    bias: Array | float = 0.0,
+    whole: bool = False,
+    reference_unit: float | None = None,
+) -> Bound:
+    """The bound of y = sum x*w + b, whatever the order of summation.
+
+    value: y. magnitude: B = sum |x||w| + |b|. terms: T, the number of non-zero products, plus one for a
+    non-zero bias. whole: every x, w and b is an integer.
+
+    Let L be the sum of the absolute local errors. Products contribute at most u*P, P = B - |b| (nothing with a
+    fused multiply-add). A tree has at most T-1 additions of two non-zero operands; the exact sum of the computed
+    operands of one of them is a subset sum plus errors already counted, so at most M + L in modulus with
+    M = (B + |y|)/2, the largest partial sum over all orders. Hence L <= u*P + (T-1)*u*(M + L). With rounding to
+    nearest also L <= T*u*B (Jeannerod and Rump 2013). Adding an exact zero is exact: padding and sparsity do not
+    count. The final rounding of a wider accumulator adds u_d*(|y| + E), and one more u_d*M where a bias may be
+    added after it. Integers whose M fits the significand are summed exactly in every order.
+    """
+    out, acc = arithmetic.out, arithmetic.acc
+    u = arithmetic.unit
+    bias = np.abs(np.broadcast_to(np.asarray(bias, np.float64), value.shape))
+    size = np.abs(value)
+    partial = (magnitude + size) / 2
+    products = magnitude - bias
+    additions = np.maximum(terms - 1, 0)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        growth = 1 - additions * u
+        error = np.where(growth > 0, (u * products + additions * u * partial) / growth, np.inf)
+        if arithmetic.unit_factor == 1:
+            error = np.minimum(error, terms * u * magnitude)
+        if arithmetic.input_rounding:
+            q = 2 * arithmetic.input_rounding + arithmetic.input_rounding**2
+            error = error * (1 + q) + q * products
+        if arithmetic.widens:
+            after = np.where(bias > 0, partial, 0.0)
+            error = error + out.unit * (size + error) + out.unit * after
+        reference = FORMATS["float64"].unit if reference_unit is None else reference_unit
+        error = error * (1 + 4 * reference * (terms + 8)) + (terms + 2) * reference * magnitude
+        error = error + terms * acc.spacing / 2 + out.spacing / 2
+        if arithmetic.flush_to_zero:
+            error = error + 2 * terms * acc.smallest_normal
+    error = np.where(magnitude == 0, 0.0, error)
+    forced = np.zeros(value.shape, bool)
+    if whole and not (arithmetic.input_rounding and np.any(magnitude > 2.0**11)):
+        forced = partial <= 2.0**acc.p
+    return forced_where(forced, Bound(error, magnitude == 0, _overflow(partial, error, acc), size + magnitude), value, arithmetic, bias)
+
+
+def forced_where(forced: Mask, bound: Bound, value: Array, arithmetic: Arithmetic, bias: Array | float = 0.0) -> Bound:
+    """Replace the tolerance by the distance of the one correct result, where the sum is exact in every order.
+
+    That result is y rounded once to the storage format; with a bias, also y - b rounded, b added, rounded again.
+    """
+    out = arithmetic.out
+    once = np.abs(round_to(value, out) - value)
+    if arithmetic.widens:
+        twice = np.abs(round_to(round_to(value - bias, out) + bias, out) - value)
+        once = np.maximum(once, np.where(np.asarray(bias) > 0, twice, 0.0))
+    fits = np.isfinite(once)
+    forced = forced & fits
+    return replace(bound, tolerance=np.where(forced, once, bound.tolerance), forced=bound.forced | forced)
+
+
+def _overflow(partial: Array, error: Array, acc: Format) -> Mask:
+    with np.errstate(invalid="ignore", over="ignore"):
+        return ~(partial + error < acc.largest)
+
+
+def is_whole(*arrays: npt.NDArray[Any] | None) -> bool:
+    """Is every element of every array a (finite) integer?"""
+    return all(a is None or _whole(a) for a in arrays)
+
+
+def _whole(array: npt.NDArray[Any]) -> bool:
+    values = np.asarray(array, np.float64)
+    with np.errstate(invalid="ignore"):
+        return bool(np.all(np.rint(values) == values) and np.all(np.isfinite(values)))

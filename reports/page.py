@@ -1,0 +1,578 @@
+"""The page made of a run folder: one file that works offline, and the same bytes for the same folder.
+
+Everything in a run folder is hostile input: backends name themselves and write their own messages. Text is
+escaped, control and bidirectional characters are shown as escapes, and the page's own policy lets nothing
+run but the one script whose digest it names.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from convspec.reports.grids import Comparison, Grid, compare, draw
+from convspec.reports.record import (
+    BackendInfo,
+    Cell,
+    ClauseInfo,
+    Failure,
+    Run,
+    RunInfo,
+    read_run,
+    write_whole,
+)
+from markupsafe import Markup
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Status:
+    """One verdict: its word, a glyph that never stands alone, and whether the clause counts as exercised."""
+
+    word: str
+    glyph: str
+    tone: str
+    exercised: bool
+    says: str  # in a sentence: "2 clauses <says>"
+    meaning: str
+
+
+# Worst first: the roll-up of several verdicts is the first of this list that occurs.
+STATUSES = (
+    Status("error", "!", "bad", False, "hit an error of the suite", "The suite itself went wrong."),
+    Status("fail", "✕", "bad", True, "fail", "The clause is violated; a smallest failing case is below."),
+    Status("crash", "☠\ufe0e", "bad", True, "crash", "The process that ran the backend died."),
+    Status("timeout", "◷", "bad", True, "time out", "A case took longer than allowed."),
+    Status("flaky", "~", "bad", True, "are flaky", "Same case, same input, different verdicts."),
+    Status("fixed", "★", "warn", True, "are fixed", "A declared deviation is gone: take it off the list."),
+    Status("deviation", "≈", "warn", True, "deviate as declared", "Declared before the run, and confirmed."),
+    Status("thin", "◔", "warn", True, "are thin", "No counter-example, but too few cases to call it a pass."),
+    Status("pass", "✓", "good", True, "pass", "No counter-example in the cases executed."),
+    Status("unsupported", "–", "none", False, "are unsupported", "The backend said that it does not do this."),
+    Status("not run", "○", "none", False, "were not run", "No case was run: budget, filter, or a run cut short."),
+)
+BY_WORD = {status.word: status for status in STATUSES}
+RANK = {status.word: rank for rank, status in enumerate(STATUSES)}
+FAILING = {"error", "fail", "crash", "timeout", "flaky"}
+STAGES = ("drawing", "reference", "bound", "backend", "judging", "shrinking")
+
+
+def status_of(word: str) -> Status:
+    """The status called that; a word of a later version is shown, and ranks with the worst."""
+    return BY_WORD.get(word) or Status(word, "?", "bad", False, f"are “{word}”", "Unknown to this version.")
+
+
+def worst_status(words: Iterable[str]) -> Status:
+    """The roll-up of the verdicts on one clause in several dtypes; of none, `not run`."""
+    return status_of(min(words, key=lambda word: (RANK.get(word, -1), word), default="not run"))
+
+
+@dataclass
+class Box:
+    """One backend's verdict on one clause: a cell of the matrix."""
+
+    status: Status
+    executed: int
+    drawn: int
+    backend: str
+    link: str = ""
+
+
+@dataclass
+class Variant:
+    """One line of a clause's table: a backend in one dtype."""
+
+    backend: str
+    cell: Cell
+    status: Status
+    link: str
+
+
+@dataclass
+class ClauseRow:
+    clause: ClauseInfo
+    anchor: str
+    boxes: list[Box]
+    variants: list[Variant]
+
+    @property
+    def failing(self) -> bool:
+        return any(box.status.tone == "bad" for box in self.boxes)
+
+    @property
+    def differing(self) -> bool:
+        """Whether the backends that exercised the clause disagree."""
+        seen = {box.status.word for box in self.boxes if box.status.exercised or box.status.word == "error"}
+        return len(seen) > 1
+
+
+@dataclass
+class Tally:
+    """Clauses by status, for one backend: of one operation or of all."""
+
+    counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, status: Status) -> None:
+        self.counts[status.word] += 1
+
+    def __getitem__(self, word: str) -> int:
+        return self.counts.get(word, 0)
+
+    @property
+    def exercised(self) -> int:
+        return sum(n for word, n in self.counts.items() if status_of(word).exercised)
+
+    @property
+    def worst(self) -> Status:
+        return worst_status(self.counts)
+
+
+@dataclass
+class OpRow:
+    op: str
+    anchor: str
+    rows: list[ClauseRow]
+    tallies: list[Tally]
+
+    @property
+    def eventful(self) -> bool:
+        return any(tally.worst.tone in ("bad", "warn") for tally in self.tallies)
+
+
+@dataclass
+class Ratio:
+    """The largest error over bound among some cells, and where it was found."""
+
+    value: float
+    cell: Cell
+
+    @property
+    def text(self) -> str:
+        return f"{self.value:.2g}" if self.value == 0 or 1e-3 <= abs(self.value) < 1e4 else f"{self.value:.1e}"
+
+    @property
+    def over(self) -> bool:
+        return not self.value <= 1
+
+    @property
+    def width(self) -> int:
+        """Of a bar 120 wide, in which the bound stands at 80."""
+        return 120 if not self.value < 1.5 else max(1, round(80 * self.value))
+
+    @property
+    def clipped(self) -> bool:
+        return not self.value < 1.5
+
+
+@dataclass
+class Card:
+    """The verdict on one backend."""
+
+    backend: BackendInfo
+    anchor: str
+    tone: str
+    glyph: str
+    sentence: str
+    tally: Tally
+    worst: Ratio | None
+
+
+@dataclass
+class Parameter:
+    name: str
+    value: str
+    default: str
+    usual: bool
+
+
+@dataclass
+class Picture:
+    """One array of a failure, as grids."""
+
+    name: str
+    note: str
+    grids: list[Grid]
+
+
+@dataclass
+class FailureView:
+    failure: Failure
+    anchor: str
+    clause: ClauseInfo
+    clause_anchor: str
+    parameters: list[Parameter]
+    outputs: list[Picture]
+    inputs: list[Picture]
+    command: str
+    script: str
+    wrong: str
+
+
+@dataclass
+class Group:
+    """Failures alike: one backend, one operation, one cause."""
+
+    backend: str
+    op: str
+    cause: str
+    failures: list[FailureView]
+
+
+@dataclass
+class Page:
+    """What the template and the summary show."""
+
+    info: RunInfo
+    banners: list[str]
+    backends: list[BackendInfo]
+    cards: list[Card]
+    ops: list[OpRow]
+    groups: list[Group]
+    ratios: list[tuple[str, list[Ratio | None]]]
+    stages: list[tuple[str, float, int]]
+    files: list[str]
+    executed: int
+    drawn: int
+
+
+def write_page(run_folder: Path) -> Path:
+    """Write `<run>/report.html`, from a finished or a killed run."""
+    page = lay_out(read_run(run_folder))
+    css = _source("page.css") + f":root{{--backends:{len(page.backends)}}}\n"
+    script = _source("page.js")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["value"] = value_text
+    environment.filters["seconds"] = seconds_text
+    environment.filters["number"] = lambda number: f"{number:,}"
+    text = environment.get_template("page.html.j2").render(
+        page=page,
+        statuses=STATUSES,
+        css=Markup(css),  # our own file, not input
+        script=Markup(script),
+        css_digest=_digest(css),
+        script_digest=_digest(script),
+    )
+    path = run_folder / "report.html"
+    write_whole(path, text.encode("utf-8"))
+    return path
+
+
+def lay_out(run: Run) -> Page:
+    """Work out everything that the page shows."""
+    backends = _backends(run)
+    clauses = _clauses(run)
+    failure_ids = {failure.id for failure in run.failures}
+    cells: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+    for cell in run.cells:
+        cells[cell.backend, cell.clause].append(cell)
+
+    ops: dict[str, OpRow] = {}
+    totals = [Tally() for _ in backends]
+    for clause in clauses:
+        row = ClauseRow(clause, anchor("clause", clause.name), [], [])
+        op = ops.setdefault(clause.op, OpRow(clause.op, anchor("op", clause.op), [], [Tally() for _ in backends]))
+        op.rows.append(row)
+        for number, backend in enumerate(backends):
+            found = cells[backend.key, clause.name]
+            box = _box(backend, clause, found, failure_ids)
+            row.boxes.append(box)
+            row.variants += [
+                Variant(backend.name, cell, status_of(cell.status), _link(cell, failure_ids)) for cell in found
+            ]
+            op.tallies[number].add(box.status)
+            totals[number].add(box.status)
+
+    cards = []
+    for backend, tally in zip(backends, totals, strict=True):
+        tone, glyph, sentence = _sentence(tally, run.info.complete)
+        worst = _ratio(cell for cell in run.cells if cell.backend == backend.key)
+        cards.append(Card(backend, anchor("backend", backend.key), tone, glyph, sentence, tally, worst))
+    ratios = [
+        (op, [_ratio(c for c in run.cells if c.op == op and c.backend == b.key) for b in backends]) for op in ops
+    ]
+    return Page(
+        info=run.info,
+        banners=_banners(run),
+        backends=backends,
+        cards=cards,
+        ops=list(ops.values()),
+        groups=_groups(run, backends, clauses),
+        ratios=[line for line in ratios if any(line[1])],
+        stages=_stages(run.info.stages),
+        files=_raw_files(run.folder),
+        executed=sum(cell.cases.executed for cell in run.cells),
+        drawn=sum(cell.cases.drawn for cell in run.cells),
+    )
+
+
+def _backends(run: Run) -> list[BackendInfo]:
+    """The columns: those that the header names, then any that only a cell names."""
+    known = {backend.key for backend in run.info.backends}
+    others = sorted({cell.backend for cell in run.cells} - known)
+    return [*run.info.backends, *(BackendInfo(key=key, name=key) for key in others)]
+
+
+def _clauses(run: Run) -> list[ClauseInfo]:
+    """The rows, in the specification's order, then any that only a cell or a failure names."""
+    clauses = {clause.name: clause for clause in run.clauses}
+    for item in (*run.cells, *run.failures):
+        level = item.level if isinstance(item, Cell) else ""
+        unknown = ClauseInfo(name=item.clause, op=item.op, kind="", level=level, title="", text="")
+        clauses.setdefault(item.clause, unknown)
+    return list(clauses.values())
+
+
+def _box(backend: BackendInfo, clause: ClauseInfo, cells: list[Cell], failure_ids: set[str]) -> Box:
+    if not cells:
+        lacks = backend.operations and clause.op not in backend.operations
+        return Box(BY_WORD["unsupported" if lacks else "not run"], 0, 0, backend.name)
+    status = worst_status(cell.status for cell in cells)
+    links = [_link(cell, failure_ids) for cell in cells if cell.status == status.word]
+    executed = sum(cell.cases.executed for cell in cells)
+    drawn = sum(cell.cases.drawn for cell in cells)
+    return Box(status, executed, drawn, backend.name, next(filter(None, links), ""))
+
+
+def _link(cell: Cell, failure_ids: set[str]) -> str:
+    return "#" + anchor("failure", cell.failure) if cell.failure in failure_ids else ""
+
+
+def _sentence(tally: Tally, complete: bool) -> tuple[str, str, str]:
+    """The verdict in words; it never claims more than that no counter-example was found."""
+    so_far = "" if complete else " so far"
+    counted = sorted(tally.counts, key=lambda word: (RANK.get(word, -1), word))
+    said = [(word, tally[word]) for word in counted if status_of(word).tone in ("bad", "warn")]
+    if said:
+        parts = []
+        for number, (word, count) in enumerate(said):
+            noun = ("clause " if count == 1 else "clauses ") if number == 0 else ""
+            parts.append(f"{count} {noun}{_singular(status_of(word).says) if count == 1 else status_of(word).says}")
+        if not any(word in FAILING or word not in BY_WORD for word, _ in said):
+            found = f"no counter-example in {_clause_count(tally.exercised)}{so_far}"
+            return "warn", status_of(said[0][0]).glyph, f"{found}; {', '.join(parts)}"
+        return "bad", status_of(said[0][0]).glyph, ", ".join(parts) + so_far
+    if tally.exercised == 0:
+        return "none", "○", "nothing was exercised" + so_far
+    return "good", "✓", f"no counter-example found in {_clause_count(tally.exercised)}{so_far}"
+
+
+def _singular(says: str) -> str:
+    verb, _, rest = says.partition(" ")
+    verb = {"are": "is", "were": "was", "crash": "crashes"}.get(verb, verb + "s" if verb != "hit" else "hits")
+    return f"{verb} {rest}".strip()
+
+
+def _clause_count(number: int) -> str:
+    return f"{number} clause" + ("" if number == 1 else "s")
+
+
+def _banners(run: Run) -> list[str]:
+    banners = []
+    if not run.info.complete:
+        done = sum(cell.status != "not run" for cell in run.cells)
+        planned = f"{done:,} of {run.info.planned_cells:,}" if run.info.planned_cells else f"{done:,}"
+        why = " The run was interrupted." if run.info.interrupted else ""
+        banners.append(f"Incomplete: {planned} cells were run.{why}")
+    return banners + [stamp[:1].upper() + stamp[1:] for stamp in run.info.stamps]
+
+
+def _ratio(cells: Iterable[Cell]) -> Ratio | None:
+    """The worst of the cells that have one; NaN is worse than infinity."""
+    worst: Ratio | None = None
+    for cell in cells:
+        if cell.worst is None:
+            continue
+        try:
+            value = float(cell.worst)
+        except ValueError:
+            continue
+        if worst is None or math.isnan(value) or value > worst.value:
+            worst = Ratio(value, cell)
+        if math.isnan(value):
+            break
+    return worst
+
+
+def _groups(run: Run, backends: list[BackendInfo], clauses: list[ClauseInfo]) -> list[Group]:
+    column = {backend.key: number for number, backend in enumerate(backends)}
+    names = {backend.key: backend.name for backend in backends}
+    place = {clause.name: number for number, clause in enumerate(clauses)}
+    by_name = {clause.name: clause for clause in clauses}
+    groups: dict[tuple[int, int, str, str, str], list[FailureView]] = defaultdict(list)
+    for failure in sorted(run.failures, key=lambda f: (place[f.clause], f.dtype, f.id)):
+        clause = by_name[failure.clause]
+        first = min(place[other.name] for other in clauses if other.op == clause.op)
+        key = (column.get(failure.backend, len(column)), first, failure.op, failure.cause, failure.backend)
+        groups[key].append(_failure_view(run.folder, failure, clause))
+    return [
+        Group(names.get(backend, backend), op, cause, views)
+        for (_, _, op, cause, backend), views in sorted(groups.items(), key=lambda item: item[0])
+    ]
+
+
+def _failure_view(folder: Path, failure: Failure, clause: ClauseInfo) -> FailureView:
+    comparison = compare(failure.actual, failure.expected, failure.bound, failure.worst_index)
+    outputs = []
+    for name, array in (("got", failure.actual), ("expected", failure.expected), ("bound", failure.bound)):
+        if array is not None:
+            grids, note = draw(array, name, comparison)
+            outputs.append(Picture(name, note, grids))
+    inputs = []
+    for name, array in failure.inputs.items():
+        grids, note = draw(array, name, Comparison())
+        inputs.append(Picture(name, note, grids))
+    script = folder / "failures" / f"{_slug(failure.id)}.py"
+    return FailureView(
+        failure=failure,
+        anchor=anchor("failure", failure.id),
+        clause=clause,
+        clause_anchor=anchor("clause", clause.name),
+        parameters=_parameters(failure),
+        outputs=outputs,
+        inputs=inputs,
+        command=f"python failures/{_slug(failure.id)}.py",
+        script=script.read_text("utf-8", errors="backslashreplace") if script.is_file() else "",
+        wrong=_wrong(failure, comparison),
+    )
+
+
+def _wrong(failure: Failure, comparison: Comparison) -> str:
+    if failure.actual is None:
+        return ""
+    total = math.prod(failure.actual.shape)
+    count = failure.wrong or len(comparison.wrong)
+    if not count:
+        return ""
+    text = f"{count:,} of {total:,} elements wrong"
+    return text + (f"; the worst at {failure.worst_index}" if failure.worst_index is not None else "")
+
+
+def _parameters(failure: Failure) -> list[Parameter]:
+    lines = []
+    for name, value in failure.parameters.items():
+        usual = name in failure.defaults and failure.defaults[name] == value
+        default = value_text(failure.defaults[name]) if name in failure.defaults else "none: always given"
+        lines.append(Parameter(name, value_text(value), default, usual))
+    return lines
+
+
+def _stages(stages: dict[str, float]) -> list[tuple[str, float, int]]:
+    """Stage, seconds, length of its bar; the known ones in the order in which they happen."""
+    names = [name for name in STAGES if name in stages] + sorted(set(stages) - set(STAGES))
+    longest = max(stages.values(), default=0.0)
+    return [(name, stages[name], round(160 * stages[name] / longest) if longest > 0 else 0) for name in names]
+
+
+def _raw_files(folder: Path) -> list[str]:
+    fixed = [folder / name for name in ("run.json", "clauses.json", "cells.jsonl", "cases.json")]
+    found = [*fixed, *sorted(folder.glob("cells-*.jsonl"))]
+    return [path.name for path in found if path.is_file()] + (["failures/"] if (folder / "failures").is_dir() else [])
+
+
+def anchor(kind: str, name: str) -> str:
+    """An id that holds in an attribute and in a URL's fragment."""
+    return f"{kind}-{_slug(name)}"
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.+-]", lambda match: f"~{ord(match[0]):x}", name)
+
+
+def value_text(value: Any) -> str:
+    """A parameter as Python would write it, pairs in round brackets."""
+    if isinstance(value, list):
+        inner = ", ".join(value_text(item) for item in value)
+        return f"({inner},)" if len(value) == 1 else f"({inner})"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {value_text(item)}" for key, item in value.items()) + "}"
+    return repr(value)
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration for reading: 0.042 s, 12.3 s, 4 min 07 s, 2 h 05 min."""
+    if not math.isfinite(seconds) or seconds < 0.1:
+        return f"{seconds:.2g} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+# Control characters, and those that turn the direction of writing or take no space.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
+def visible(value: Any) -> Any:
+    """Text in which nothing hides: characters that cannot be seen become their escapes."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return _UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode(), value)
+    return value
+
+
+def _source(name: str) -> str:
+    return (HERE / name).read_text("utf-8")
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def write_summary(run_folder: Path) -> Path:
+    """Write `<run>/summary.md`: the verdicts and the failures in short."""
+    page = lay_out(read_run(run_folder))
+    info = page.info
+    lines = [f"# convspec {_code(info.suite)}: {_code(info.profile)}, seed {info.seed}", ""]
+    for banner in page.banners:
+        lines += [f"> **{_code(banner)}**", ">"]
+    if page.banners:
+        lines[-1] = ""
+    lines += [
+        "| backend | verdict | passed / exercised | thin | unsupported | not run | worst error / bound |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for card in page.cards:
+        tally = card.tally
+        worst = f"{card.worst.text} ({_code(card.worst.cell.clause)})" if card.worst else "none measured"
+        counts = f"{tally['pass']}/{tally.exercised} | {tally['thin']} | {tally['unsupported']} | {tally['not run']}"
+        verdict = visible(card.sentence) if all(word in BY_WORD for word in tally.counts) else _code(card.sentence)
+        lines.append(f"| {_code(card.backend.name)} | {card.glyph} {verdict} | {counts} | {worst} |")
+    if page.groups:
+        lines += ["", "## Failures", ""]
+    for group in page.groups:
+        first = group.failures[0]
+        others = len(group.failures) - 1
+        also = f", and {others} more alike" if others else ""
+        problem = first.failure.message.strip().splitlines()[:1] or [first.failure.summary]
+        lines += [
+            f"- {_code(group.backend)} {_code(first.clause.name)} {_code(first.failure.dtype)}: {_code(group.cause)}{also}",
+            f"  - {_code(problem[0])}",
+            f"  - {_code(first.command)}",
+        ]
+    path = run_folder / "summary.md"
+    write_whole(path, ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
+    return path
+
+
+def _code(text: str) -> str:
+    """Foreign text in a code span, in which Markdown has no markup; longer than 200 characters, cut."""
+    text = re.sub(r"\s+", " ", visible(text)).strip()
+    text = (text if len(text) <= 200 else text[:199] + "…").replace("|", "\\|")
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    space = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{space}{text}{space}{fence}" if text else ""
