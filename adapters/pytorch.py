@@ -65,6 +65,8 @@ class Torch:
         return np.asarray(tensor.numpy())
 
     def conv2d(self, problem: Conv2d) -> Any:
+        if problem.x.ndim != 4 or problem.weight.ndim != 4:  # PyTorch would take three axes for one image
+            raise ValueError(f"x and weight have {problem.x.ndim} and {problem.weight.ndim} axes, not 4")
         x, weight = self.to_device(problem.x), self.to_device(problem.weight)
         bias = None if problem.bias is None else self.to_device(problem.bias)
         (top, bottom), (left, right) = problem.padding

@@ -76,7 +76,7 @@ class AvgPool2d(Op):
         if self.dtype != np.float64:
             return super().truth()
         taps = self.taps(np.asarray(self.x, np.float64))
-        flat = taps.reshape(*taps.shape[:4], -1)
+        flat = taps.reshape(*taps.shape[:4], taps.shape[4] * taps.shape[5])
         hi, lo = sum_of_products(flat, np.ones_like(flat))
         quotient = hi / self.divisor
         back, lost = two_product(quotient, np.broadcast_to(self.divisor, quotient.shape))

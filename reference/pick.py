@@ -42,6 +42,12 @@ class Pick(ABC):
             value = low + self.choose(high - low + 1, None)
         return value
 
+    def away(self, value: int, unlike: Sequence[int]) -> int:
+        """`value`, or up to three more, so as to keep away from the values in `unlike`."""
+        free = [float(value + step not in unlike) for step in range(4)]
+        first = free.index(1.0) if 1.0 in free else 0
+        return value + self.choose(4, [float(step == first) for step in range(4)])
+
     def one_of(self, options: Sequence[T], weights: Sequence[float] | None = None) -> T:
         """One of the options, the first the simplest."""
         return options[self.choose(len(options), weights)]
@@ -72,7 +78,11 @@ class RandomPick(Pick):
         if weights is None:
             index = int(self._random.random() * count)
         else:
-            index = self._random.choices(range(count), weights)[0]
+            left = self._random.random() * sum(weights)
+            for index, weight in enumerate(weights):  # noqa: B007
+                left -= weight
+                if left < 0:
+                    break
         self.choices.append(index)
         return index
 

@@ -75,8 +75,7 @@ def with_number(problem: Problem, pick: Pick, value: Any, *names: str) -> Proble
     axis = pick.integer(0, 1)
     inner = old[axis]
     if isinstance(inner, tuple):
-        side = pick.integer(0, 1)
-        inner = (value, inner[1]) if side == 0 else (inner[0], value)
+        inner = pick.one_of(((value, value), (value, inner[1]), (inner[0], value)))
     else:
         inner = value
     return problem.but(**{name: (inner, old[1]) if axis == 0 else (old[0], inner)})

@@ -85,9 +85,7 @@ class Window:
         slack = pick.integer(0, stride - 1)
         span = dilation * (taps - 1) + 1
         length = (outputs - 1) * stride + span + slack - before - after
-        length = max(length, 1)
-        while length in unlike and pick.varied:
-            length += 1
+        length = pick.away(max(length, 1), unlike)
         return cls(length, taps, stride, dilation, before, after)
 
 

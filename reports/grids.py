@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -48,7 +47,9 @@ def compare(
 ) -> Comparison:
     """Mark an element unless it is proven right: equal, both NaN, or within its bound."""
     result = Comparison()
-    if got is None or expected is None or got.shape != expected.shape or not (_sound(got) and _sound(expected)):
+    if got is None or expected is None or got.shape != expected.shape:
+        return result
+    if not (_sound(got) and _sound(expected)):
         return result
     result.shape = got.shape
     allowed: list[float] = []
@@ -74,13 +75,15 @@ def compare(
             largest, result.worst = size, index
     if worst_index is not None and _inside(worst_index, got.shape):
         result.worst = _flat(worst_index, got.shape)
+        if not result.wrong:  # wrong in a way that comparison of values does not show: the sign of a zero
+            result.wrong.add(result.worst)
     if result.worst is not None:
         result.focus = _unravel(result.worst, got.shape)
     return result
 
 
 def draw(array: ArrayInfo, name: str, comparison: Comparison) -> tuple[list[Grid], str]:
-    """The grids of an array, and a note on what they leave out. Marks belong to arrays of the output's shape."""
+    """The grids of an array, and a note on what they leave out. Marks go on arrays of its shape."""
     if not _sound(array):
         return [], f"{len(array.values)} values do not fill the shape {tuple(array.shape)}"
     if not array.values:
@@ -91,7 +94,8 @@ def draw(array: ArrayInfo, name: str, comparison: Comparison) -> tuple[list[Grid
     def element(flat: int) -> Element:
         raw = array.values[flat]
         wrong = flat in marks.wrong
-        text, exact = _short(raw, array.dtype, marks.digits.get(flat, 4) if marked else 3 if name == "bound" else 4)
+        digits = marks.digits.get(flat, 4) if marked else 3 if name == "bound" else 4
+        text, exact = _short(raw, array.dtype, digits)
         title = marks.titles[flat] if wrong and name == "got" else raw if wrong or not exact else ""
         return Element(text, title, wrong and marked, flat == marks.worst and marked)
 
@@ -121,24 +125,15 @@ def draw(array: ArrayInfo, name: str, comparison: Comparison) -> tuple[list[Grid
     columns = range(shape[down + 1]) if whole else range(*_near(focus[down + 1], shape[down + 1], REACH))
     others = [axis for axis in range(len(shape)) if axis not in (down, down + 1)]
     grids = []
-    for fixed in _positions([shape[axis] for axis in others], None if whole else [focus[axis] for axis in others]):
+    for fixed in product(*(range(shape[axis]) if whole else [focus[axis]] for axis in others)):
         index = dict(zip(others, fixed, strict=True))
         lines = []
         for i in rows:
-            flats = [
-                _flat([index.get(axis, i if axis == down else j) for axis in range(len(shape))], shape) for j in columns
-            ]
-            lines.append((str(i), [element(flat) for flat in flats]))
+            at = [[index.get(axis, i if axis == down else j) for axis in range(len(shape))] for j in columns]
+            lines.append((str(i), [element(_flat(one, shape)) for one in at]))
         label = ", ".join(str(index[axis]) if axis in index else ":" for axis in range(len(shape)))
         grids.append(Grid(f"[{label}]" if others else "", [str(j) for j in columns], lines))
     return grids, note
-
-
-def _positions(lengths: list[int], only: list[int] | None) -> Iterator[tuple[int, ...]]:
-    if only is not None:
-        yield tuple(only)
-    else:
-        yield from product(*(range(length) for length in lengths))
 
 
 def _near(position: int, length: int, reach: int) -> tuple[int, int]:

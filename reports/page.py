@@ -20,7 +20,9 @@ from typing import Any
 import jinja2
 from convspec.reports.grids import Comparison, Grid, compare, draw
 from convspec.reports.record import (
+    ArrayInfo,
     BackendInfo,
+    Cases,
     Cell,
     ClauseInfo,
     Failure,
@@ -57,8 +59,8 @@ STATUSES = (
     Status("deviation", "≈", "warn", True, "deviate as declared", "Declared before the run, and confirmed."),
     Status("thin", "◔", "warn", True, "are thin", "No counter-example, but too few cases to call it a pass."),
     Status("pass", "✓", "good", True, "pass", "No counter-example in the cases executed."),
-    Status("unsupported", "–", "none", False, "are unsupported", "The backend said that it does not do this."),
-    Status("not run", "○", "none", False, "were not run", "No case was run: budget, filter, or a run cut short."),
+    Status("unsupported", "–", "none", False, "are unsupported", "The backend says that it lacks this."),
+    Status("not run", "○", "none", False, "were not run", "No case was run: budget, filter, run cut short."),
 )
 BY_WORD = {status.word: status for status in STATUSES}
 RANK = {status.word: rank for rank, status in enumerate(STATUSES)}
@@ -94,6 +96,7 @@ class Variant:
     backend: str
     cell: Cell
     status: Status
+    ratio: Ratio | None
     link: str
 
 
@@ -157,7 +160,9 @@ class Ratio:
 
     @property
     def text(self) -> str:
-        return f"{self.value:.2g}" if self.value == 0 or 1e-3 <= abs(self.value) < 1e4 else f"{self.value:.1e}"
+        if 100 <= self.value < 1e4:
+            return f"{self.value:,.0f}"
+        return f"{self.value:.2g}" if self.value == 0 or 1e-3 <= self.value < 100 else f"{self.value:.1e}"
 
     @property
     def over(self) -> bool:
@@ -199,6 +204,7 @@ class Picture:
     """One array of a failure, as grids."""
 
     name: str
+    kind: str
     note: str
     grids: list[Grid]
 
@@ -278,34 +284,36 @@ def lay_out(run: Run) -> Page:
     backends = _backends(run)
     clauses = _clauses(run)
     failure_ids = {failure.id for failure in run.failures}
+    every = _with_failures(run)
     cells: dict[tuple[str, str], list[Cell]] = defaultdict(list)
-    for cell in run.cells:
+    for cell in every:
         cells[cell.backend, cell.clause].append(cell)
 
     ops: dict[str, OpRow] = {}
     totals = [Tally() for _ in backends]
     for clause in clauses:
         row = ClauseRow(clause, anchor("clause", clause.name), [], [])
-        op = ops.setdefault(clause.op, OpRow(clause.op, anchor("op", clause.op), [], [Tally() for _ in backends]))
+        if clause.op not in ops:
+            ops[clause.op] = OpRow(clause.op, anchor("op", clause.op), [], [Tally() for _ in backends])
+        op = ops[clause.op]
         op.rows.append(row)
         for number, backend in enumerate(backends):
             found = cells[backend.key, clause.name]
             box = _box(backend, clause, found, failure_ids)
             row.boxes.append(box)
-            row.variants += [
-                Variant(backend.name, cell, status_of(cell.status), _link(cell, failure_ids)) for cell in found
-            ]
+            row.variants += [_variant(backend, cell, failure_ids) for cell in found]
             op.tallies[number].add(box.status)
             totals[number].add(box.status)
 
     cards = []
     for backend, tally in zip(backends, totals, strict=True):
         tone, glyph, sentence = _sentence(tally, run.info.complete)
-        worst = _ratio(cell for cell in run.cells if cell.backend == backend.key)
+        worst = _ratio(cell for cell in every if cell.backend == backend.key)
         cards.append(Card(backend, anchor("backend", backend.key), tone, glyph, sentence, tally, worst))
-    ratios = [
-        (op, [_ratio(c for c in run.cells if c.op == op and c.backend == b.key) for b in backends]) for op in ops
-    ]
+    ratios: list[tuple[str, list[Ratio | None]]] = []
+    for name in ops:
+        of_op = [cell for cell in run.cells if cell.op == name]
+        ratios.append((name, [_ratio(cell for cell in of_op if cell.backend == b.key) for b in backends]))
     return Page(
         info=run.info,
         banners=_banners(run),
@@ -324,18 +332,44 @@ def lay_out(run: Run) -> Page:
 def _backends(run: Run) -> list[BackendInfo]:
     """The columns: those that the header names, then any that only a cell names."""
     known = {backend.key for backend in run.info.backends}
-    others = sorted({cell.backend for cell in run.cells} - known)
+    others = sorted({item.backend for item in _named(run)} - known)
     return [*run.info.backends, *(BackendInfo(key=key, name=key) for key in others)]
+
+
+def _with_failures(run: Run) -> list[Cell]:
+    """The cells, and `fail` for each failure whose cell is missing, or denies it."""
+    cells = {(cell.backend, cell.clause, cell.dtype): cell for cell in run.cells}
+    for failure in run.failures:
+        key = failure.backend, failure.clause, failure.dtype
+        known = cells.get(key)
+        if known is None or known.status in ("pass", "thin", "unsupported", "not run"):
+            cells[key] = Cell(
+                backend=failure.backend,
+                op=failure.op,
+                clause=failure.clause,
+                dtype=failure.dtype,
+                level=known.level if known else "",
+                status="fail",
+                reason="a failure was recorded, but not its verdict",
+                cases=known.cases if known else Cases(),
+                failure=failure.id,
+            )
+    return list(cells.values())
 
 
 def _clauses(run: Run) -> list[ClauseInfo]:
     """The rows, in the specification's order, then any that only a cell or a failure names."""
     clauses = {clause.name: clause for clause in run.clauses}
-    for item in (*run.cells, *run.failures):
+    for item in _named(run):
         level = item.level if isinstance(item, Cell) else ""
         unknown = ClauseInfo(name=item.clause, op=item.op, kind="", level=level, title="", text="")
         clauses.setdefault(item.clause, unknown)
     return list(clauses.values())
+
+
+def _named(run: Run) -> list[Cell | Failure]:
+    """All that names a backend and a clause."""
+    return [*run.cells, *run.failures]
 
 
 def _box(backend: BackendInfo, clause: ClauseInfo, cells: list[Cell], failure_ids: set[str]) -> Box:
@@ -347,6 +381,10 @@ def _box(backend: BackendInfo, clause: ClauseInfo, cells: list[Cell], failure_id
     executed = sum(cell.cases.executed for cell in cells)
     drawn = sum(cell.cases.drawn for cell in cells)
     return Box(status, executed, drawn, backend.name, next(filter(None, links), ""))
+
+
+def _variant(backend: BackendInfo, cell: Cell, failure_ids: set[str]) -> Variant:
+    return Variant(backend.name, cell, status_of(cell.status), _ratio([cell]), _link(cell, failure_ids))
 
 
 def _link(cell: Cell, failure_ids: set[str]) -> str:
@@ -361,8 +399,9 @@ def _sentence(tally: Tally, complete: bool) -> tuple[str, str, str]:
     if said:
         parts = []
         for number, (word, count) in enumerate(said):
-            noun = ("clause " if count == 1 else "clauses ") if number == 0 else ""
-            parts.append(f"{count} {noun}{_singular(status_of(word).says) if count == 1 else status_of(word).says}")
+            noun = "" if number else "clause " if count == 1 else "clauses "
+            says = status_of(word).says
+            parts.append(f"{count} {noun}{_singular(says) if count == 1 else says}")
         if not any(word in FAILING or word not in BY_WORD for word, _ in said):
             found = f"no counter-example in {_clause_count(tally.exercised)}{so_far}"
             return "warn", status_of(said[0][0]).glyph, f"{found}; {', '.join(parts)}"
@@ -431,12 +470,8 @@ def _failure_view(folder: Path, failure: Failure, clause: ClauseInfo) -> Failure
     outputs = []
     for name, array in (("got", failure.actual), ("expected", failure.expected), ("bound", failure.bound)):
         if array is not None:
-            grids, note = draw(array, name, comparison)
-            outputs.append(Picture(name, note, grids))
-    inputs = []
-    for name, array in failure.inputs.items():
-        grids, note = draw(array, name, Comparison())
-        inputs.append(Picture(name, note, grids))
+            outputs.append(_picture(name, array, comparison))
+    inputs = [_picture(name, array, Comparison()) for name, array in failure.inputs.items()]
     script = folder / "failures" / f"{_slug(failure.id)}.py"
     return FailureView(
         failure=failure,
@@ -450,6 +485,11 @@ def _failure_view(folder: Path, failure: Failure, clause: ClauseInfo) -> Failure
         script=script.read_text("utf-8", errors="backslashreplace") if script.is_file() else "",
         wrong=_wrong(failure, comparison),
     )
+
+
+def _picture(name: str, array: ArrayInfo, comparison: Comparison) -> Picture:
+    grids, note = draw(array, name, comparison)
+    return Picture(name, f"{array.dtype} {value_text(array.shape)}", note, grids)
 
 
 def _wrong(failure: Failure, comparison: Comparison) -> str:
@@ -482,7 +522,8 @@ def _stages(stages: dict[str, float]) -> list[tuple[str, float, int]]:
 def _raw_files(folder: Path) -> list[str]:
     fixed = [folder / name for name in ("run.json", "clauses.json", "cells.jsonl", "cases.json")]
     found = [*fixed, *sorted(folder.glob("cells-*.jsonl"))]
-    return [path.name for path in found if path.is_file()] + (["failures/"] if (folder / "failures").is_dir() else [])
+    names = [path.name for path in found if path.is_file()]
+    return [*names, "failures/"] if (folder / "failures").is_dir() else names
 
 
 def anchor(kind: str, name: str) -> str:
@@ -515,7 +556,9 @@ def seconds_text(seconds: float) -> str:
 
 
 # Control characters, and those that turn the direction of writing or take no space.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 
 
 def visible(value: Any) -> Any:
@@ -549,18 +592,22 @@ def write_summary(run_folder: Path) -> Path:
     for card in page.cards:
         tally = card.tally
         worst = f"{card.worst.text} ({_code(card.worst.cell.clause)})" if card.worst else "none measured"
-        counts = f"{tally['pass']}/{tally.exercised} | {tally['thin']} | {tally['unsupported']} | {tally['not run']}"
-        verdict = visible(card.sentence) if all(word in BY_WORD for word in tally.counts) else _code(card.sentence)
-        lines.append(f"| {_code(card.backend.name)} | {card.glyph} {verdict} | {counts} | {worst} |")
+        others = f"{tally['thin']} | {tally['unsupported']} | {tally['not run']}"
+        verdict = card.sentence if all(word in BY_WORD for word in tally.counts) else _code(card.sentence)
+        passed = f"{tally['pass']}/{tally.exercised}"
+        lines.append(
+            f"| {_code(card.backend.name)} | {card.glyph} {verdict} | {passed} | {others} | {worst} |"
+        )
     if page.groups:
         lines += ["", "## Failures", ""]
     for group in page.groups:
         first = group.failures[0]
-        others = len(group.failures) - 1
-        also = f", and {others} more alike" if others else ""
+        more = len(group.failures) - 1
+        also = f", and {more} more alike" if more else ""
+        what = f"{_code(first.clause.name)} {_code(first.failure.dtype)}: {_code(group.cause)}{also}"
         problem = first.failure.message.strip().splitlines()[:1] or [first.failure.summary]
         lines += [
-            f"- {_code(group.backend)} {_code(first.clause.name)} {_code(first.failure.dtype)}: {_code(group.cause)}{also}",
+            f"- {_code(group.backend)} {what}",
             f"  - {_code(problem[0])}",
             f"  - {_code(first.command)}",
         ]

@@ -21,7 +21,8 @@ enum {
 };
 
 /* sums[f][p] = sum over t of weight[f][t] * panel[t][p] */
-static void NAME(multiply)(int64_t taps, const REAL *const weight[FILTERS], const REAL *panel, REAL sums[FILTERS][PIXELS])
+static void NAME(multiply)(int64_t taps, const REAL *const weight[FILTERS], const REAL *panel,
+                           REAL sums[FILTERS][PIXELS])
 {
     const REAL *w0 = weight[0], *w1 = weight[1], *w2 = weight[2];
     const REAL *w3 = weight[3], *w4 = weight[4], *w5 = weight[5];
@@ -78,8 +79,8 @@ static void NAME(copy_padded)(const struct NAME(image) *m, const struct conv2d *
 /* Step 2. A panel crosses rows of outputs: it consists of runs, each starting at image offset at[m] and panel column
    to[m]. Every run is copied with the full, constant length, which is one vector move; what is too much is overwritten
    by the next run or the next tap, and panel and image have PIXELS elements to spare at their ends. */
-static void NAME(pack)(REAL *panel, const REAL *image, const int64_t *tap, int64_t taps, const int64_t *at, const int64_t *to,
-                       int64_t runs)
+static void NAME(pack)(REAL *panel, const REAL *image, const int64_t *tap, int64_t taps, const int64_t *at,
+                       const int64_t *to, int64_t runs)
 {
     for (int64_t t = 0; t < taps; t++)
         for (int64_t m = 0; m < runs; m++)
@@ -171,7 +172,8 @@ int NAME(conv2d)(const struct conv2d *p, const REAL *x, const REAL *weight, cons
     for (int64_t c = 0; c < C; c++)
         for (int64_t r = 0; r < p->r; r++)
             for (int64_t s = 0; s < p->s; s++)
-                tap[(c * p->r + r) * p->s + s] = (c * m.rows + r * p->dilation[0]) * width + m.place[s * p->dilation[1]];
+                tap[(c * p->r + r) * p->s + s] =
+                    (c * m.rows + r * p->dilation[0]) * width + m.place[s * p->dilation[1]];
 
     for (int64_t n = 0; n < p->n; n++)
         for (int64_t g = 0; g < p->groups; g++) {

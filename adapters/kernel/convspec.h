@@ -55,7 +55,7 @@ struct conv2d {
     int64_t groups;
 };
 
-/* y[i,j] = sum over u in [-a,a], v in [-b,b] of kernel[a+u, b+v] * x[i-u, j-v], x being 0 outside. This one is flipped. */
+/* y[i,j] = sum over u in [-a,a], v in [-b,b] of kernel[a+u, b+v] * x[i-u, j-v], where x is 0 outside. It is flipped. */
 struct convolve2d {
     int64_t h, w; /* x (H,W), and y too */
     int64_t r, s; /* kernel (2a+1, 2b+1) */

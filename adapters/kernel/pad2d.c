@@ -30,7 +30,7 @@ static void NAME(sources)(int64_t *table, int64_t length, const int64_t sides[2]
         table[q] = NAME(source)(q - sides[0], length, mode);
 }
 
-/* calloc(count, size), or NULL where the product overflows or the elements fit no memory; never a NULL for 0 elements */
+/* calloc(count, size), or NULL where the product overflows or does not fit; never NULL for 0 elements */
 static void *NAME(scratch)(int64_t count, int64_t size)
 {
     if (count > INT64_MAX / size || (uint64_t)count > SIZE_MAX / (uint64_t)size)

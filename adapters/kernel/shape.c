@@ -129,7 +129,8 @@ int convolve2d_shape(const struct convolve2d *p, int64_t shape[2])
 
 int pad2d_shape(const struct pad2d *p, int64_t shape[4])
 {
-    const int64_t sizes[8] = {p->n, p->c, p->h, p->w, p->padding[0][0], p->padding[0][1], p->padding[1][0], p->padding[1][1]};
+    const int64_t (*sides)[2] = p->padding;
+    const int64_t sizes[8] = {p->n, p->c, p->h, p->w, sides[0][0], sides[0][1], sides[1][0], sides[1][1]};
     int status = sizes_are_valid(sizes, 8);
     if (status)
         return status;

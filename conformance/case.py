@@ -1,0 +1,98 @@
+"""One case of a clause on one backend: the problem, the calls that were made, what is true of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convspec.adapters import Backend, Unsupported
+from convspec.reference import Op
+from convspec.reference.measured import Measured
+from convspec.reference.pick import Pick
+from convspec.reference.rounding import Arithmetic
+
+from .compare import Evidence, Tally, Truth, Violation, formed
+from .sweep import Clock, Oracle
+
+Tensor = npt.NDArray[Any]
+
+
+class Inapplicable(Exception):
+    """The case has nothing for this clause to look at."""
+
+    def __init__(self, reason: str, vacuous: bool = False) -> None:
+        super().__init__(reason)
+        self.vacuous = vacuous
+
+
+class Case:
+    """Asks one backend for answers and remembers them; the `run` that laws are given."""
+
+    def __init__(
+        self, problem: Op, backend: Backend, oracle: Oracle, clock: Clock, pick: Pick, tally: Tally | None = None
+    ) -> None:
+        self.problem = problem
+        self.backend = backend
+        self.pick = pick
+        self.tally = tally or Tally()
+        self.note = ""
+        self.calls: list[tuple[Op, Tensor]] = []
+        self._oracle = oracle
+        self._clock = clock
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        return self._arithmetic(self.problem)
+
+    def raw(self, problem: Op | None = None) -> Any:
+        """Whatever the backend returns for a valid problem. Its exceptions are violations."""
+        problem = problem or self.problem
+        if not self.backend.offers(problem.name):
+            raise Unsupported(f"the backend has no {problem.name}")
+        with self._clock.stage("backend"):
+            try:
+                if not self.backend.supports(problem):
+                    raise Unsupported("outside the backend's stated domain")
+                return self.backend.call(problem)
+            except Unsupported:
+                raise
+            except Exception as error:
+                text = (str(error).strip().splitlines() or [""])[0][:300]
+                raise Violation(
+                    f"raised {type(error).__name__}",
+                    f"raised {type(error).__name__}: {text}",
+                    Evidence(problem, expected=problem.reference()),
+                ) from error
+
+    def answer(self, problem: Op) -> Tensor:
+        """The answer to a valid problem, of the right type, dtype and shape."""
+        problem.validate()
+        answer = formed(problem, self.raw(problem), shape=problem.output_shape())
+        self.calls.append((problem, answer))
+        return answer
+
+    def values(self, problem: Op) -> npt.NDArray[np.float64]:
+        """The answer in float64, with no error attached."""
+        return np.asarray(self.answer(problem), np.float64)
+
+    def __call__(self, problem: Op) -> Measured:
+        """The answer with the error that it may carry. Elements that may overflow carry any."""
+        value = self.values(problem)
+        bound = self._oracle.bound(problem, self._arithmetic(problem))
+        return Measured(value, np.where(bound.overflows | np.isinf(value), np.inf, bound.tolerance))
+
+    def truth(self, problem: Op) -> Truth:
+        return self._oracle.truth(problem, self._arithmetic(problem))
+
+    def convention(self, name: str) -> str:
+        """What the backend declares for a choice that the specification leaves open."""
+        return self.backend.conventions.get(name, "")
+
+    @property
+    def rounds_inputs(self) -> bool:
+        return self.arithmetic.input_rounding > 0
+
+    def _arithmetic(self, problem: Op) -> Arithmetic:
+        return self.backend.arithmetic(problem.name, str(problem.dtype))

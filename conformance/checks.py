@@ -1,0 +1,175 @@
+"""The checks that hold for every operation, each written once.
+
+A check looks at one case and raises Violation if its claim does not hold; it returns normally when it looked and found
+nothing, and raises Inapplicable when the case has nothing to look at. Its docstring is the clause's text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convspec.reference import OPS, Clause, Op
+from convspec.reference.op import CORE, STRICT, clause_text
+
+from .case import Case, Inapplicable
+from .compare import Evidence, Violation, agree, formed, judge
+
+Tensor = npt.NDArray[Any]
+
+
+def size_follows_the_formula(case: Case) -> None:
+    """The output has the size that the operation's formula gives."""
+    formed(case.problem, case.raw(), shape=case.problem.shape(), dtype=False)
+
+
+def dtype_is_that_of_x(case: Case) -> None:
+    """The output has the dtype of x."""
+    formed(case.problem, case.raw(), shape=None)
+
+
+def exact_on_integers(case: Case) -> None:
+    """Where every order of summation is exact, the result is exact: the true integer, rounded once to the dtype."""
+    truth = case.truth(case.problem)
+    if not truth.bound.forced.any():
+        raise Inapplicable("no output element is forced")
+    judge(case.problem, case.answer(case.problem), truth, case.arithmetic, truth.bound.forced)
+
+
+def within_the_bound(case: Case) -> None:
+    """No element is further from the truth than rounding in the declared arithmetic can take it, in any order."""
+    truth = case.truth(case.problem)
+    if truth.bound.vacuous.all() and truth.bound.vacuous.size:
+        raise Inapplicable("the bound says nothing about any element", vacuous=True)
+    case.tally.add(judge(case.problem, case.answer(case.problem), truth, case.arithmetic), case.problem.summary())
+
+
+def repeating_a_call_repeats_the_bits(case: Case) -> None:
+    """The same call gives the same bits again, unless the backend declares that it does not repeat."""
+    if case.convention("repeatable") == "false":
+        raise Inapplicable("the backend declares that it does not repeat")
+    first = np.array(case.answer(case.problem))
+    second = case.answer(case.problem)
+    if first.tobytes() != np.ascontiguousarray(second).tobytes():
+        agree(case.problem, np.asarray(second, np.float64), np.asarray(first, np.float64))
+        raise Violation("not repeatable", "the second call gave other bits than the first", Evidence(case.problem))
+
+
+def images_are_independent(case: Case) -> None:
+    """Each image of a batch gives what it gives alone."""
+    problem = case.problem
+    n = problem.arrays()["x"].shape[0]
+    if n < 2:
+        raise Inapplicable("a batch of one")
+    k = case.pick.integer(0, n - 1)
+    alone = problem.but(x=np.ascontiguousarray(problem.arrays()["x"][k : k + 1]))
+    agree(problem, case(problem)[k : k + 1], case(alone))
+
+
+def arguments_are_not_modified(case: Case) -> None:
+    """After the call every array argument holds the bits that it held before."""
+    arrays = {name: np.array(array) for name, array in case.problem.arrays().items()}
+    problem = case.problem.but(**arrays)
+    before = {name: array.tobytes() for name, array in arrays.items()}
+    case.raw(problem)
+    for name, array in arrays.items():
+        if array.tobytes() != before[name]:
+            changed = int((array != case.problem.arrays()[name]).sum())
+            raise Violation(
+                "argument modified", f"{name} was modified: {changed} of {array.size} elements", Evidence(case.problem)
+            )
+
+
+def views_equal_copies(case: Case) -> None:
+    """An array given as a view (offset, strided, permuted, reversed or expanded) gives what its contiguous copy gives."""
+    problem = case.problem
+    arrays = problem.arrays()
+    name = case.pick.one_of(sorted(arrays, reverse=True))  # x the simplest
+    kind = case.pick.one_of(tuple(VIEWS))
+    view = VIEWS[kind](arrays[name])
+    case.note = f"{name} is {_AS[kind]}: strides {view.strides} bytes"
+    agree(problem, case(problem.but(**{name: view})), case(problem.but(**{name: np.ascontiguousarray(view)})))
+
+
+def _offset(array: Tensor) -> Tensor:
+    base = np.full(array.size + 3, -77.0).astype(array.dtype)
+    base[3:] = array.reshape(-1)
+    return base[3:].reshape(array.shape)
+
+
+def _strided(array: Tensor) -> Tensor:
+    base = np.full((*array.shape[:-1], 2 * array.shape[-1] + 1), -77.0).astype(array.dtype)
+    base[..., 1::2] = array
+    return base[..., 1::2]
+
+
+def _permuted(array: Tensor) -> Tensor:
+    """Channels last for images, transposed for matrices."""
+    to = np.roll(np.arange(array.ndim), -1) if array.ndim < 4 else (0, *range(2, array.ndim), 1)
+    return np.ascontiguousarray(array.transpose(to)).transpose(np.argsort(to))
+
+
+def _reversed(array: Tensor) -> Tensor:
+    backwards = (slice(None, None, -1),) * array.ndim
+    return np.ascontiguousarray(array[backwards])[backwards]
+
+
+def _expanded(array: Tensor) -> Tensor:
+    return np.broadcast_to(array[:1], array.shape)
+
+
+VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
+    "offset": _offset,
+    "strided": _strided,
+    "permuted": _permuted,
+    "reversed": _reversed,
+    "expanded": _expanded,
+}
+_AS = {
+    "offset": "a view that starts inside a larger buffer",
+    "strided": "every second element of a larger buffer",
+    "permuted": "a view with its axes stored in another order",
+    "reversed": "a view with negative steps",
+    "expanded": "one slice repeated along the first axis with step 0",
+}
+
+Check = Callable[[Case], None]
+
+# Every check, its level and the material it comes from; in the order in which failures are told.
+CHECKS: tuple[tuple[Check, str, str], ...] = (
+    (size_follows_the_formula, CORE, "SHP-02, GEN-15"),
+    (dtype_is_that_of_x, CORE, "GEN-04"),
+    (exact_on_integers, CORE, "GEN-06, GEN-02"),
+    (within_the_bound, CORE, "GEN-07, GEN-08"),
+    (images_are_independent, CORE, "GEN-17"),
+    (arguments_are_not_modified, CORE, "GEN-10"),
+    (views_equal_copies, CORE, "GEN-11"),
+    (repeating_a_call_repeats_the_bits, STRICT, "GEN-09"),
+)
+
+
+def clauses_of(op: type[Op], level: str = STRICT) -> tuple[Clause, ...]:
+    """Every clause of an operation: the checks that hold for all, then its own rules, examples, edges and laws."""
+    general = [
+        Clause(
+            name=f"{op.name}.{check.__name__}",
+            kind="check",
+            level=wanted,
+            text=clause_text(check),
+            source=source,
+            enforce=check,
+        )
+        for check, wanted, source in CHECKS
+        if op.has_batch or check is not images_are_independent
+    ]
+    kinds = ("rule", "example", "edge", "law")
+    own = sorted(op.clauses, key=lambda c: kinds.index(c.kind))
+    return tuple(c for c in (*general, *own) if level == STRICT or c.level == CORE)
+
+
+def all_clauses(level: str = STRICT) -> tuple[Clause, ...]:
+    """Every clause of every operation."""
+    return tuple(clause for op in OPS for clause in clauses_of(op, level))

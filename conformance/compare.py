@@ -1,0 +1,163 @@
+"""The only place where numbers are judged and messages are made.
+
+Accept only what is proven good: every test is written `error <= bound`, which NaN does not pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convspec.reference import Op
+from convspec.reference.measured import Measured
+from convspec.reference.rounding import Arithmetic, Bound
+
+Tensor = npt.NDArray[Any]
+Array = npt.NDArray[np.float64]
+
+
+@dataclass
+class Evidence:
+    """One wrong answer: the call, what came, what was due and how far it might have been off."""
+
+    problem: Op
+    actual: Tensor | None = None
+    expected: Array | None = None
+    bound: Array | None = None
+    worst: tuple[int, ...] | None = None
+    wrong: int = 0
+
+
+class Violation(Exception):
+    """A clause does not hold. `cause` is short and the same for failures alike; the message says what was seen."""
+
+    def __init__(self, cause: str, message: str, evidence: Evidence | None = None) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.message = message
+        self.evidence = evidence
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The value of a problem as hi + lo, and how far an answer in some arithmetic may be from it."""
+
+    hi: Array
+    lo: Array
+    bound: Bound
+
+
+@dataclass
+class Tally:
+    """The largest error over bound seen, and where."""
+
+    worst: float | None = None
+    where: str = ""
+    sizes: list[float] = field(default_factory=list)
+
+    def add(self, ratio: float, where: str) -> None:
+        if self.worst is None or ratio > self.worst:
+            self.worst, self.where = ratio, where
+
+
+def formed(problem: Op, result: Any, *, shape: tuple[int, ...] | None, dtype: bool = True) -> Tensor:
+    """The answer as an array, if it is one of the right dtype and shape. Raises Violation otherwise."""
+    if not isinstance(result, np.ndarray):
+        if isinstance(result, np.generic) and shape == ():
+            result = np.asarray(result)
+        else:
+            seen = "None" if result is None else f"a {type(result).__module__}.{type(result).__qualname__}"
+            raise Violation(
+                "not an array", f"returned {seen.replace('builtins.', '')}, not a NumPy array", Evidence(problem)
+            )
+    if dtype and result.dtype != problem.dtype:
+        raise Violation(
+            "wrong dtype",
+            f"returned {result.dtype}, but x is {problem.dtype}",
+            Evidence(problem, actual=result, expected=_expected(problem)),
+        )
+    if shape is not None and result.shape != shape:
+        raise Violation(
+            "wrong shape",
+            f"returned shape {result.shape}, the formula gives {shape}",
+            Evidence(problem, actual=result, expected=_expected(problem)),
+        )
+    return result
+
+
+def accepted(actual: Tensor, truth: Truth, arithmetic: Arithmetic) -> tuple[npt.NDArray[np.bool_], Array]:
+    """Which elements are accepted, and the error over the bound of each (0 where both are 0).
+
+    In this order: within the tolerance; a flushed subnormal, if flushing is declared; an overflow of the true value;
+    anything not finite where some legal order of summation overflows.
+    """
+    bound, out = truth.bound, arithmetic.out
+    value = np.asarray(actual, np.float64)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        error = np.abs((value - truth.hi) - truth.lo)
+        within = error <= bound.tolerance
+        same = (np.isnan(value) & np.isnan(truth.hi)) | (value == truth.hi)
+        limit = out.largest * (1 + 2.0**-out.p / (2 - 2.0 ** (1 - out.p)))  # half a step above the largest number
+        overflow = np.isinf(value) & (np.sign(value) == np.sign(truth.hi)) & (np.abs(truth.hi) + bound.tolerance >= limit)
+        ok = within | same | overflow | (bound.overflows & ~np.isfinite(value))
+        if arithmetic.flush_to_zero:
+            ok |= (value == 0) & (np.abs(truth.hi) - bound.tolerance < out.smallest_normal)
+        ratio = np.where(error == 0, 0.0, error / bound.tolerance)
+    return ok, np.where(same | ~np.isfinite(value), 0.0, ratio)
+
+
+def judge(problem: Op, actual: Tensor, truth: Truth, arithmetic: Arithmetic, where: npt.NDArray[np.bool_] | None = None) -> float:
+    """The largest error over bound among accepted elements (those in `where`). Raises Violation unless all are."""
+    ok, ratio = accepted(actual, truth, arithmetic)
+    looked = np.ones(ok.shape, bool) if where is None else where
+    if not np.all(ok[looked]):
+        raise wrong_values(problem, actual, truth.hi, truth.bound.tolerance, looked & ~ok)
+    return float(ratio[looked].max(initial=0.0))
+
+
+def wrong_values(
+    problem: Op, actual: Tensor, expected: Array, bound: Array, bad: npt.NDArray[np.bool_], what: str = "expected"
+) -> Violation:
+    """The violation that these elements make, told by the one that is furthest off."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = np.abs(np.asarray(actual, np.float64) - expected)
+    order = np.where(bad, np.where(np.isnan(error), np.inf, error), -1.0)
+    worst = tuple(int(k) for k in np.unravel_index(int(np.argmax(order)), bad.shape))
+    got, due, most = float(actual[worst]), float(expected[worst]), float(bound[worst])
+    cause = "NaN where a number is due" if np.isnan(got) and not np.isnan(due) else "wrong values"
+    place = f"y[{','.join(map(str, worst))}]"
+    off = "must be exact" if most == 0 else f"off by {float(error[worst]):.3g}, bound {most:.3g}"
+    message = f"{place}: got {show(got)}, {what} {show(due)}; {off}; {int(bad.sum())} of {bad.size} elements differ"
+    evidence = Evidence(problem, actual, expected, bound, worst, int(bad.sum()))
+    return Violation(cause, message, evidence)
+
+
+def agree(problem: Op, left: Measured | Array, right: Measured | Array) -> None:
+    """Both sides of a law must agree within what each of them may be off. Raises Violation otherwise."""
+    left = left if isinstance(left, Measured) else Measured(left)
+    right = right if isinstance(right, Measured) else Measured(right)
+    if left.shape != right.shape:
+        raise Violation("wrong shape", f"one side has shape {left.shape}, the other {right.shape}", Evidence(problem))
+    bound = left.tolerance + right.tolerance
+    with np.errstate(invalid="ignore"):
+        same = (np.isnan(left.value) & np.isnan(right.value)) | (left.value == right.value)
+        ok = same | np.isposinf(bound) | (np.abs(left.value - right.value) <= bound)
+    if not np.all(ok):
+        raise wrong_values(problem, left.value, right.value, bound, ~ok, "the other side gives")
+
+
+def show(value: float) -> str:
+    """A number for a person: short where that is exact, with its hexadecimal form where it is not."""
+    if value == int(value) if np.isfinite(value) and abs(value) < 1e15 else False:
+        return str(int(value))
+    if not np.isfinite(value):
+        return str(value)
+    short = f"{value:.9g}"
+    return short if float(short) == value else f"{short} ({value.hex()})"
+
+
+def _expected(problem: Op) -> Array | None:
+    return None if problem.broken_rules() else problem.reference()

@@ -1,0 +1,174 @@
+"""One cell of the matrix: a clause on a backend in a dtype, tried on its cases, and the smallest failure if it fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from convspec.adapters import Backend, Unsupported
+from convspec.reference import OPS, Clause, Op
+from convspec.reference.pick import Pick, ReplayPick
+from convspec.reports.record import Cases, Cell, Failure
+
+from .compare import Violation
+from .reproduce import Found, describe
+from .settings import THIN, Settings
+from .shrink import shrink
+from .sweep import Clock, Oracle, Sweep
+from .trial import Trial, outcome
+
+# How far past the frozen list to draw, in multiples of its length, for a backend or a law whose domain is narrow.
+MORE = 4
+
+
+@dataclass
+class Verdict:
+    """The cell, and the failure with its reproducer if there is one."""
+
+    cell: Cell
+    failure: Failure | None = None
+    script: str = ""
+
+
+@dataclass
+class _Tried:
+    cases: Cases = field(default_factory=Cases)
+    failures: list[tuple[int, list[int], Violation]] = field(default_factory=list)
+    reason: str = ""
+
+
+class Engine:
+    """Holds what all cells share: the settings, the frozen lists, the truths, the clock."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = Clock()
+        self.oracle = Oracle(self.clock)
+        self._sweeps: dict[tuple[str, str], Sweep] = {}
+
+    def sweep(self, op: type[Op], dtype: str) -> Sweep:
+        """The frozen list of an operation and dtype. Only the latest is kept: cells come in that order."""
+        key = op.name, dtype
+        if key not in self._sweeps:
+            self._sweeps = {key: Sweep(op, dtype, self.settings, self.clock)}
+        return self._sweeps[key]
+
+    def run(self, clause: Clause, backend: Backend, dtype: str) -> Verdict:
+        """Try a clause on its cases. Never raises for what a backend does."""
+        op = operation_named(clause.op)
+        trial = Trial(clause, op, backend, dtype, self.oracle, self.clock)
+        tried = self._examples(trial) if clause.kind == "example" else self._cases(trial, self.sweep(op, dtype))
+        cell = self._cell(trial, tried, dtype)
+        if not tried.failures:
+            return Verdict(cell)
+        failure, script = self._smallest(trial, tried, dtype)
+        cell.failure, cell.reason = failure.id, failure.message
+        return Verdict(cell, failure, script)
+
+    def _cases(self, trial: Trial, sweep: Sweep) -> _Tried:
+        tried, wanted = _Tried(), self.settings.examples
+        cases = tried.cases
+        index = 0
+        while index < wanted or (cases.executed < wanted and index < MORE * wanted):
+            problem, choices = sweep.problem(index)
+            pick = sweep.pick(f"{self.settings.seed}/{trial.clause.name}/{sweep.dtype}/{index}")
+            result, violation, reason = outcome(trial, problem, pick)
+            cases.drawn += 1
+            cases.extra += index >= wanted
+            setattr(cases, result, getattr(cases, result) + 1)
+            cases.executed = cases.passed + cases.failed
+            tried.reason = tried.reason or reason
+            if violation is not None:
+                own = pick.choices if trial.clause.kind == "edge" else choices + pick.choices
+                tried.failures.append((_elements(violation, problem), own, violation))
+            index += 1
+        return tried
+
+    def _examples(self, trial: Trial) -> _Tried:
+        tried = _Tried()
+        cases = tried.cases
+        for problem, output in trial.examples():
+            cases.drawn += 1
+            try:
+                trial.worked(problem, output, ReplayPick([], trial.dtype, 0))
+                cases.passed += 1
+            except Unsupported as error:
+                cases.unsupported += 1
+                tried.reason = str(error)
+            except Violation as violation:
+                cases.failed += 1
+                tried.failures.append((problem.elements(), [], violation))
+            cases.executed = cases.passed + cases.failed
+        return tried
+
+    def _cell(self, trial: Trial, tried: _Tried, dtype: str) -> Cell:
+        clause, cases = trial.clause, tried.cases
+        cell = Cell(
+            backend=trial.backend.key,
+            op=clause.op,
+            clause=clause.name,
+            dtype=dtype,
+            level=clause.level,
+            status="pass",
+            cases=cases,
+            worst=trial.tally.worst,
+            worst_case=trial.tally.where,
+        )
+        if cases.failed:
+            cell.status = "fail"
+        elif not cases.executed:
+            cell.status = "unsupported" if cases.unsupported else "not run"
+            cell.reason = tried.reason
+        elif self.settings.profile.name == "default" and cases.executed < self._enough(clause, cases):
+            cell.status = "thin"
+            cell.reason = f"only {cases.executed} cases could be tried"
+        return cell
+
+    def _enough(self, clause: Clause, cases: Cases) -> int:
+        return cases.drawn if clause.kind == "example" else min(THIN, self.settings.examples)
+
+    def _smallest(self, trial: Trial, tried: _Tried, dtype: str) -> tuple[Failure, str]:
+        elements, choices, violation = min(tried.failures, key=lambda f: f[0])
+        found = Found(trial, violation, choices, first_elements=elements)
+        if trial.clause.kind != "example":
+            with self.clock.stage("shrinking"):
+                found = self._shrunk(trial, found)
+        return describe(found, dtype, self.settings.seed)
+
+    def _shrunk(self, trial: Trial, found: Found) -> Found:
+        budget = self.sweep(trial.op, str(trial.dtype)).budget
+
+        def fails(pick: Pick) -> int | None:
+            violation = tried_on(trial, pick)
+            return None if violation is None else _elements(violation, None)
+
+        shrunk = shrink(
+            found.choices,
+            fails,
+            trial.dtype,
+            budget,
+            most_calls=self.settings.shrink_calls,
+            most_seconds=self.settings.shrink_seconds,
+        )
+        violation = tried_on(trial, ReplayPick(shrunk.choices, trial.dtype, budget))
+        if violation is None or _elements(violation, None) > found.first_elements:
+            return Found(trial, found.violation, found.choices, found.first_elements, shrunk.calls)
+        return Found(trial, violation, shrunk.choices, found.first_elements, shrunk.calls)
+
+
+def tried_on(trial: Trial, pick: Pick) -> Violation | None:
+    """Make a whole case from choices and try the clause on it: the violation, if there is one."""
+    problem = trial.op.draw(pick) if trial.clause.kind != "edge" else None
+    if problem is None:
+        return outcome(trial, trial.op.draw(ReplayPick([], trial.dtype, pick.budget)), pick)[1]
+    return outcome(trial, problem, pick)[1]
+
+
+def operation_named(name: str) -> type[Op]:
+    """The operation class of a snake_case name. Raises KeyError for a name that is none."""
+    return {op.name: op for op in OPS}[name]
+
+
+def _elements(violation: Violation, problem: Op | None) -> int:
+    case = violation.__dict__.get("case")
+    shown = case.problem if case is not None else problem
+    return 0 if shown is None else int(shown.elements())

@@ -1,0 +1,29 @@
+"""One stored case of one clause again."""
+
+from __future__ import annotations
+
+from convspec.adapters import Backend
+from convspec.reference.pick import ReplayPick
+
+from .checks import all_clauses
+from .engine import operation_named, tried_on
+from .sweep import Clock, Oracle
+from .trial import Trial
+
+
+def replay(clause: str, backend: Backend, dtype: str, choices: list[int], budget: int) -> int:
+    """Try a clause on the case that these choices make; print what is seen; 1 if it fails, else 0."""
+    named = {c.name: c for c in all_clauses()}[clause]
+    clock = Clock()
+    trial = Trial(named, operation_named(named.op), backend, dtype, Oracle(clock), clock)
+    violation = tried_on(trial, ReplayPick(choices, trial.dtype, budget))
+    if violation is None:
+        print(f"{clause} holds for {backend.key} on this case")
+        return 0
+    case = violation.__dict__.get("case")
+    print(f"{clause}: {violation.message}")
+    if case is not None:
+        print(case.problem.summary())
+        if case.note:
+            print(case.note)
+    return 1

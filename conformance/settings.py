@@ -1,0 +1,32 @@
+"""What a run was asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How hard to try: cases per clause, and multiplications that one problem may take."""
+
+    name: str
+    examples: int
+    budget: int
+
+
+PROFILES = {p.name: p for p in (Profile("smoke", 10, 20_000), Profile("default", 100, 100_000), Profile("thorough", 1000, 400_000))}
+
+# A clause tried on fewer cases than this in the default profile is shown as thin, never as a plain pass.
+THIN = 30
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of a run that decide what is drawn and judged."""
+
+    profile: Profile = PROFILES["default"]
+    examples: int = 100
+    seed: int = 0
+    level: str = "strict"
+    shrink_calls: int = 500
+    shrink_seconds: float = 5.0

@@ -1,0 +1,97 @@
+"""From a failing case to the smallest one that fails, by Hypothesis.
+
+The failing case is a list of choices (reference/pick.py). It is laid in a Hypothesis database as if an earlier run had
+found it, so that Hypothesis reuses it and shrinks from there: generation would have to find a rare failure again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from unittest import SkipTest
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, find, settings
+from hypothesis import strategies as st
+from hypothesis.database import InMemoryExampleDatabase, choices_to_bytes
+from hypothesis.errors import Flaky, NoSuchExample
+
+from convspec.reference.pick import Pick
+
+KEY = b"convspec"
+
+
+class _HypothesisPick(Pick):
+    """Choices made by Hypothesis."""
+
+    def __init__(self, draw: st.DrawFn, dtype: np.dtype[Any], budget: int) -> None:
+        super().__init__(dtype, budget)
+        self._draw = draw
+
+    def choose(self, count: int, weights: Sequence[float] | None) -> int:
+        index = self._draw(st.integers(0, count - 1))
+        self.choices.append(index)
+        return index
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """The choices of the smallest failing case found, and how many cases were tried on the way."""
+
+    choices: list[int]
+    calls: int
+
+
+def shrink(
+    choices: list[int],
+    fails: Callable[[Pick], int | None],
+    dtype: np.dtype[Any],
+    budget: int,
+    *,
+    most_calls: int,
+    most_seconds: float,
+) -> Shrunk:
+    """The simplest choices for which `fails` still gives a number, starting from a list for which it does.
+
+    `fails(pick)` makes the case and returns the number of its input elements if it fails, else None. The case with the
+    fewest elements that was met is returned, which need not be the last.
+    """
+    best: tuple[int, list[int]] | None = None
+    calls = 0
+    deadline = time.monotonic() + most_seconds
+
+    @st.composite
+    def cases(draw: st.DrawFn) -> tuple[int | None, list[int]]:
+        nonlocal calls
+        pick = _HypothesisPick(draw, dtype, budget)
+        if calls >= most_calls or time.monotonic() > deadline:
+            return None, []
+        calls += 1
+        return fails(pick), pick.choices
+
+    def failing(case: tuple[int | None, list[int]]) -> bool:
+        nonlocal best
+        elements, made = case
+        if elements is None:
+            return False
+        if best is None or (elements, made) <= best:
+            best = elements, list(made)
+        return True
+
+    database = InMemoryExampleDatabase()
+    database.save(KEY + b".secondary", choices_to_bytes(choices))  # the primary corpus would not be shrunk again
+    quiet = settings(
+        database=database,
+        max_examples=most_calls,
+        phases=(Phase.reuse, Phase.shrink),
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    try:
+        # No `random=`: with a seed, Hypothesis leaves the database aside.
+        find(cases(), failing, settings=quiet, database_key=KEY)
+    except (NoSuchExample, Flaky, SkipTest, ExceptionGroup):
+        pass  # out of calls, or a backend that does not repeat: the best case met so far stands
+    return Shrunk(best[1] if best else list(choices), calls)

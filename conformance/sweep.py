@@ -1,0 +1,124 @@
+"""The frozen list of problems, and what is true of each: drawn and computed once, shared by all backends and clauses."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from convspec.reference import Op
+from convspec.reference.pick import RandomPick
+from convspec.reference.rounding import Arithmetic, Bound, dtype_named
+
+from .compare import Array, Truth
+from .settings import Settings
+
+STAGES = ("drawing", "reference", "bound", "backend", "judging", "shrinking")
+
+
+class Clock:
+    """Where the time goes: seconds per stage, the inner stage not counted in the outer one."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+        self._inner = 0.0
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        outer, self._inner = self._inner, 0.0
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - start
+            self.seconds[name] += spent - self._inner
+            self._inner = outer + spent
+
+
+class Oracle:
+    """The truth and the bound of problems, remembered by their content, the least recently used forgotten first."""
+
+    def __init__(self, clock: Clock, most_elements: int = 8_000_000) -> None:
+        self._clock = clock
+        self._room = most_elements
+        self._values: OrderedDict[bytes, tuple[Array, Array]] = OrderedDict()
+        self._bounds: OrderedDict[bytes, Bound] = OrderedDict()
+        self._held = 0
+
+    def truth(self, problem: Op, arithmetic: Arithmetic) -> Truth:
+        """hi, lo and the bound of a valid problem."""
+        hi, lo = self.value(problem)
+        return Truth(hi, lo, self.bound(problem, arithmetic))
+
+    def value(self, problem: Op) -> tuple[Array, Array]:
+        key = digest(problem)
+        if key not in self._values:
+            with self._clock.stage("reference"):
+                self._values[key] = problem.truth()
+            self._held += 2 * self._values[key][0].size
+            self._forget()
+        self._values.move_to_end(key)
+        return self._values[key]
+
+    def bound(self, problem: Op, arithmetic: Arithmetic) -> Bound:
+        key = digest(problem) + repr(arithmetic).encode()
+        if key not in self._bounds:
+            with self._clock.stage("bound"):
+                self._bounds[key] = problem.judgement(arithmetic)
+            self._held += 3 * self._bounds[key].tolerance.size
+            self._forget()
+        self._bounds.move_to_end(key)
+        return self._bounds[key]
+
+    def _forget(self) -> None:
+        while self._held > self._room and len(self._values) + len(self._bounds) > 2:
+            if len(self._values) > len(self._bounds):
+                self._held -= 2 * self._values.popitem(last=False)[1][0].size
+            else:
+                self._held -= 3 * self._bounds.popitem(last=False)[1].tolerance.size
+
+
+def digest(problem: Op) -> bytes:
+    """A key by content: two problems with equal arrays and parameters have the same."""
+    key = problem.__dict__.get("_digest")
+    if key is None:
+        parts = hashlib.blake2b(repr((problem.name, problem.parameters())).encode(), digest_size=16)
+        for name, array in problem.arrays().items():
+            parts.update(f"{name}{array.dtype}{array.shape}".encode())
+            parts.update(array.tobytes())
+        key = parts.digest()
+        problem.__dict__["_digest"] = key
+    return bytes(key)
+
+
+class Sweep:
+    """The list of problems of one operation and dtype: equal seeds give equal lists, whatever the backend."""
+
+    def __init__(self, op: type[Op], dtype: str, settings: Settings, clock: Clock) -> None:
+        self.op = op
+        self.dtype = dtype_named(dtype)
+        self.budget = settings.profile.budget // (4 if dtype == "float64" else 1)
+        self._seed = f"{settings.seed}/{op.name}/{dtype}"
+        self._clock = clock
+        self._drawn: list[tuple[Op, list[int]]] = []
+
+    def problem(self, index: int) -> tuple[Op, list[int]]:
+        """The problem at this place in the list, and the choices that it was drawn from."""
+        while len(self._drawn) <= index:
+            with self._clock.stage("drawing"):
+                pick = self.pick(f"{self._seed}/{len(self._drawn)}")
+                self._drawn.append((self.op.draw(pick), pick.choices))
+        return self._drawn[index]
+
+    def pick(self, seed: str) -> RandomPick:
+        """A generator of further choices about one case of a clause."""
+        return RandomPick(seed, self.dtype, self.budget)
+
+    def fingerprint(self, count: int) -> str:
+        """SHA-256 of the first problems of the list."""
+        whole = hashlib.sha256()
+        for index in range(count):
+            whole.update(digest(self.problem(index)[0]))
+        return whole.hexdigest()
