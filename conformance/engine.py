@@ -10,6 +10,7 @@ from convspec.reference.pick import Pick, ReplayPick
 from convspec.reports.record import Cases, Cell, Failure
 
 from .compare import Violation
+from .expectations import ENOUGH_TO_BE_FIXED, Expectation
 from .reproduce import Found, describe
 from .settings import THIN, Settings
 from .shrink import shrink
@@ -33,14 +34,17 @@ class Verdict:
 class _Tried:
     cases: Cases = field(default_factory=Cases)
     failures: list[tuple[int, list[int], Violation]] = field(default_factory=list)
+    explained: list[str] = field(default_factory=list)
     reason: str = ""
 
 
 class Engine:
     """Holds what all cells share: the settings, the frozen lists, the truths, the clock."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, expected: dict[str, list[Expectation]] | None = None) -> None:
         self.settings = settings
+        self.expected = expected or {}
+        self.fingerprints: dict[str, str] = {}
         self.clock = Clock()
         self.oracle = Oracle(self.clock)
         self._sweeps: dict[tuple[str, str], Sweep] = {}
@@ -50,6 +54,7 @@ class Engine:
         key = op.name, dtype
         if key not in self._sweeps:
             self._sweeps = {key: Sweep(op, dtype, self.settings, self.clock)}
+            self.fingerprints[f"{op.name} {dtype}"] = self._sweeps[key].fingerprint(self.settings.examples)
         return self._sweeps[key]
 
     def run(self, clause: Clause, backend: Backend, dtype: str) -> Verdict:
@@ -77,11 +82,23 @@ class Engine:
             setattr(cases, result, getattr(cases, result) + 1)
             cases.executed = cases.passed + cases.failed
             tried.reason = tried.reason or reason
-            if violation is not None:
+            explanation = None if violation is None else self._explanation(trial, violation, problem)
+            if explanation is not None:
+                tried.explained.append(explanation)
+            elif violation is not None:
                 own = pick.choices if trial.clause.kind == "edge" else choices + pick.choices
                 tried.failures.append((_elements(violation, problem), own, violation))
             index += 1
         return tried
+
+    def _explanation(self, trial: Trial, violation: Violation, problem: Op) -> str | None:
+        """The reason of the known deviation that explains this failure, if one does."""
+        case = violation.__dict__.get("case")
+        shown = problem if case is None else case.problem
+        for known in self.expected.get(trial.backend.key, []):
+            if known.explains(trial.clause.name, shown):
+                return known.reason
+        return None
 
     def _examples(self, trial: Trial) -> _Tried:
         tried = _Tried()
@@ -96,7 +113,11 @@ class Engine:
                 tried.reason = str(error)
             except Violation as violation:
                 cases.failed += 1
-                tried.failures.append((problem.elements(), [], violation))
+                explanation = self._explanation(trial, violation, problem)
+                if explanation is not None:
+                    tried.explained.append(explanation)
+                else:
+                    tried.failures.append((problem.elements(), [], violation))
             cases.executed = cases.passed + cases.failed
         return tried
 
@@ -113,8 +134,12 @@ class Engine:
             worst=trial.tally.worst,
             worst_case=trial.tally.where,
         )
-        if cases.failed:
+        if tried.failures:
             cell.status = "fail"
+        elif tried.explained:
+            cell.status, cell.reason = "deviation", tried.explained[0]
+        elif self._fixed(trial, cases):
+            cell.status, cell.reason = "fixed", "a known deviation was not seen"
         elif not cases.executed:
             cell.status = "unsupported" if cases.unsupported else "not run"
             cell.reason = tried.reason
@@ -122,6 +147,10 @@ class Engine:
             cell.status = "thin"
             cell.reason = f"only {cases.executed} cases could be tried"
         return cell
+
+    def _fixed(self, trial: Trial, cases: Cases) -> bool:
+        known = any(e.clause == trial.clause.name for e in self.expected.get(trial.backend.key, []))
+        return known and cases.executed >= ENOUGH_TO_BE_FIXED
 
     def _enough(self, clause: Clause, cases: Cases) -> int:
         return cases.drawn if clause.kind == "example" else min(THIN, self.settings.examples)
@@ -139,7 +168,9 @@ class Engine:
 
         def fails(pick: Pick) -> int | None:
             violation = tried_on(trial, pick)
-            return None if violation is None else _elements(violation, None)
+            if violation is None or self._explanation(trial, violation, trial_problem(violation)) is not None:
+                return None
+            return _elements(violation, None)
 
         shrunk = shrink(
             found.choices,
@@ -161,6 +192,12 @@ def tried_on(trial: Trial, pick: Pick) -> Violation | None:
     if problem is None:
         return outcome(trial, trial.op.draw(ReplayPick([], trial.dtype, pick.budget)), pick)[1]
     return outcome(trial, problem, pick)[1]
+
+
+def trial_problem(violation: Violation) -> Op:
+    """The problem on which a violation was seen."""
+    problem: Op = violation.__dict__["case"].problem
+    return problem
 
 
 def operation_named(name: str) -> type[Op]:

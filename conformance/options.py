@@ -1,0 +1,149 @@
+"""The command line: what may be said, and one clear line for what may not."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+
+import pytest
+
+from convspec.reference import OPS
+from convspec.reference.rounding import FORMATS
+
+from .checks import all_clauses
+from .settings import PROFILES, Settings
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a run, checked."""
+
+    backends: tuple[str, ...]
+    ops: tuple[str, ...]  # names of operations
+    clauses: tuple[str, ...]  # globs
+    dtypes: tuple[str, ...]  # empty: those each backend declares (smoke: float32)
+    settings: Settings
+    results_dir: Path
+    report: bool
+    expect: Path | None
+    command: str
+
+    def wants(self, op: str, clause: str) -> bool:
+        return op in self.ops and (not self.clauses or any(fnmatchcase(clause, g) for g in self.clauses))
+
+    def selection(self) -> str:
+        """What was asked for, for the message that nothing matches it."""
+        parts = [f"operations {', '.join(self.ops)}"] if len(self.ops) < len(OPS) else []
+        parts += [f"clauses {', '.join(self.clauses)}"] if self.clauses else []
+        parts += [f"dtypes {', '.join(self.dtypes)}"] if self.dtypes else []
+        return f"no clause matches {'; '.join(parts) or 'the selection'} on {', '.join(self.backends)}"
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Add the suite's options. Each has a private dest: a project may have options of the same name elsewhere."""
+    group = parser.getgroup("convspec", "conformance of convolutional-network kernels (convspec)")
+
+    def option(name: str, help: str, **more: Any) -> None:
+        group.addoption(name, dest="convspec_" + name.lstrip("-").replace("-", "_"), help=help, **more)
+
+    option(
+        "--backend",
+        "what to check: numpy, c, torch, cuda, FILE.py[:Class], module:Class or a shared library; repeatable. "
+        "A file is executed. Default: numpy",
+        action="append",
+        metavar="SPEC",
+    )
+    option("--op", "only operations whose name matches, e.g. conv2d or '*pool2d'; repeatable", action="append", metavar="GLOB")
+    option("--clause", "only clauses whose name matches, e.g. 'conv2d.groups_*'; repeatable", action="append", metavar="GLOB")
+    option("--dtype", "only these dtypes, comma-separated. Default: those the backend declares; float32 in smoke", metavar="LIST")
+    option("--profile", "how hard to try: smoke (10 cases per clause), default (100) or thorough (1000)", default="default", metavar="NAME")
+    option("--examples", "cases per clause, instead of the profile's", metavar="N")
+    option("--seed", "an integer, or 'random'. Default: 0", default="0", metavar="N")
+    option("--level", "core or strict. Default: strict", default="strict", metavar="LEVEL")
+    option("--results-dir", "where run folders go. Default: conformance-results", default="conformance-results", metavar="DIR")
+    option("--expect", "known deviations (TOML). Default: expectations/<backend>.toml if it is there", metavar="FILE")
+    option("--no-report", "write no HTML page", action="store_true")
+
+
+def read_options(config: pytest.Config) -> Options:
+    """The options as given. Raises ValueError with one line: what is wrong, and what would be right."""
+
+    def given(name: str) -> Any:
+        return config.getoption("convspec_" + name)
+
+    profile = PROFILES.get(given("profile"))
+    if profile is None:
+        raise ValueError(_unknown("--profile", given("profile"), PROFILES))
+    if given("level") not in ("core", "strict"):
+        raise ValueError(_unknown("--level", given("level"), ("core", "strict")))
+    examples = profile.examples if given("examples") is None else _number("--examples", given("examples"), 1)
+    seed = SystemRandom().getrandbits(31) if given("seed") == "random" else _number("--seed", given("seed"), 0)
+    expect = Path(given("expect")) if given("expect") else None
+    return Options(
+        backends=tuple(dict.fromkeys(s for spec in given("backend") or ["numpy"] for s in _split(spec))) or ("numpy",),
+        ops=_operations(given("op")),
+        clauses=_clauses(given("clause")),
+        dtypes=_dtypes(given("dtype")),
+        settings=Settings(profile=profile, examples=examples, seed=seed, level=given("level")),
+        results_dir=Path(given("results_dir")),
+        report=not given("no_report"),
+        expect=expect,
+        command=" ".join(map(str, config.invocation_params.args)),
+    )
+
+
+def _split(spec: str) -> list[str]:
+    """At commas outside brackets."""
+    return [part.strip() for part in re.split(r",(?![^\[]*\])", spec) if part.strip()]
+
+
+def _unknown(option: str, value: object, known: Any) -> str:
+    near = difflib.get_close_matches(str(value), list(known), n=1)
+    hint = f"did you mean {near[0]}?" if near else f"it may be {', '.join(known)}"
+    return f"{option}: no {value!r}; {hint}"
+
+
+def _number(option: str, value: str, least: int) -> int:
+    try:
+        number = int(value)
+    except ValueError:
+        raise ValueError(f"{option}: {value!r} is not a whole number") from None
+    if number < least:
+        raise ValueError(f"{option}: {number} is less than {least}")
+    return number
+
+
+def _operations(globs: list[str] | None) -> tuple[str, ...]:
+    names = [op.name for op in OPS]
+    if not globs:
+        return tuple(names)
+    chosen: dict[str, None] = {}
+    for glob in (g for text in globs for g in _split(text)):
+        matching = [n for n in names if fnmatchcase(n, glob)]
+        if not matching:
+            raise ValueError(_unknown("--op", glob, names))
+        chosen |= dict.fromkeys(matching)
+    return tuple(n for n in names if n in chosen)
+
+
+def _clauses(globs: list[str] | None) -> tuple[str, ...]:
+    known = [c.name for c in all_clauses()]
+    wanted = tuple(g for text in globs or () for g in _split(text))
+    for glob in wanted:
+        if not any(c in glob for c in "*?[") and glob not in known:
+            raise ValueError(_unknown("--clause", glob, known) if difflib.get_close_matches(glob, known, n=1) else
+                             f"--clause: no {glob!r}; a clause is named like conv2d.padding_is_zeros")  # fmt: skip
+    return wanted
+
+
+def _dtypes(text: str | None) -> tuple[str, ...]:
+    wanted = tuple(t.strip() for t in (text or "").split(",") if t.strip())
+    for dtype in wanted:
+        if dtype not in FORMATS:
+            raise ValueError(_unknown("--dtype", dtype, FORMATS))
+    return tuple(d for d in FORMATS if d in wanted)

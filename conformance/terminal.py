@@ -1,0 +1,124 @@
+"""What the terminal says: what is run, a table of verdicts, and each failure by its smallest case."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from convspec.reports.page import worst_status
+from convspec.reports.record import Cell
+
+from .session import Session
+
+SHOWN = 10  # failures told at most; the page has them all
+
+
+def header(session: Session) -> list[str]:
+    """The lines under pytest's own header."""
+    settings = session.options.settings
+    version = session.engine.__module__.split(".")[0]
+    lines = [f"{version}: profile {settings.profile.name} ({settings.examples} cases per clause), seed {settings.seed}"]
+    for b in session.backends:
+        relaxed = f" · arithmetic declared: {b.relaxed}" if b.relaxed else ""
+        named = f"{b.name} {b.version}".strip()
+        lines.append(f"  {b.key}: {named} · {b.device} · {' '.join(session.dtypes_of(b))} · {_count(len(b.operations), 'operation')}{relaxed}")
+    return lines
+
+
+def summarise(session: Session, terminal: Any) -> None:
+    """The table, the failures, where the time went, where the page is."""
+    cells = session.cells
+    terminal.section("conformance")
+    for line in _table(session, cells):
+        terminal.write_line(line)
+    told = _failures(session, cells)
+    for lines in told[:SHOWN]:
+        terminal.write_line("")
+        for line in lines:
+            terminal.write_line(line)
+    if len(told) > SHOWN:
+        terminal.write_line(f"\n{len(told) - SHOWN} more groups of failures are on the page")
+    for line in _notes(cells):
+        terminal.write_line(line)
+    terminal.write_line("")
+    stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in session.stages.items())
+    terminal.write_line(f"time     {stages}")
+    if session.report is not None:
+        size = session.report.stat().st_size / 1e6
+        terminal.write_line(f"report   {_shown(session.report)}  ({size:.1f} MB, works offline)")
+
+
+def _table(session: Session, cells: list[Cell]) -> list[str]:
+    """One row per backend. The unit is the clause; a clause's dtypes are variants of it, the worst one counts."""
+    wide = max(len(b.key) for b in session.backends)
+    head = f"{'backend':{wide}}  clauses  pass  thin  fail  deviates  unsupported  not run   cases  worst error / bound"
+    rows = [head]
+    for b in session.backends:
+        mine = [c for c in cells if c.backend == b.key]
+        by_clause: dict[str, list[str]] = defaultdict(list)
+        for c in mine:
+            by_clause[c.clause].append(c.status)
+        count: dict[str, int] = defaultdict(int)
+        for statuses in by_clause.values():
+            count[worst_status(statuses)] += 1
+        worst = max((c for c in mine if isinstance(c.worst, float)), key=lambda c: float(c.worst or 0), default=None)
+        ratio = f"{worst.worst:.3f}  {worst.op} {worst.dtype}" if worst is not None else "-"
+        cases = sum(c.cases.executed for c in mine)
+        deviates = count["deviation"] + count["fixed"]
+        rows.append(
+            f"{b.key:{wide}}  {len(by_clause):7}  {count['pass']:4}  {count['thin']:4}  {count['fail'] + count['error']:4}  "
+            f"{deviates:8}  {count['unsupported']:11}  {count['not run']:7}  {cases:6}  {ratio}"
+        )
+    return rows
+
+
+def _failures(session: Session, cells: list[Cell]) -> list[list[str]]:
+    """Failures grouped by backend and operation: the first clause in full, the others by name."""
+    order = {item.clause.name: k for k, item in enumerate(session.items())}
+    groups: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+    for c in sorted(cells, key=lambda c: order.get(c.clause, 0)):
+        if c.status == "fail":
+            groups[c.backend, c.op].append(c)
+    told = []
+    for (backend, op), group in groups.items():
+        first = group[0]
+        failure = session.failures.get(first.failure)
+        lines = [f"FAIL  {backend}  {first.clause}  [{first.dtype}]  {first.cases.failed} of {first.cases.executed} cases"]
+        if failure is not None:
+            lines += [f"      {failure.summary}", f"      {failure.message}"]
+            lines += [f"      {failure.note}"] if failure.note else []
+            lines.append(f"      python {_shown(session.folder.path / failure.script)}")
+        others = list(dict.fromkeys(c.clause.split(".")[1] for c in group if c.clause != first.clause))
+        if others:
+            named = ", ".join(others[:6]) + (f" and {len(others) - 6} more" if len(others) > 6 else "")
+            lines.append(f"      {_count(len(others), 'more clause')} of {op}: {named}")
+        told.append(lines)
+    for c in cells:
+        if c.status == "error":
+            told.insert(0, [f"ERROR {c.backend}  {c.clause}  [{c.dtype}]: the suite itself failed", *c.reason.splitlines()])
+    return told
+
+
+def _notes(cells: list[Cell]) -> list[str]:
+    """Known deviations, and those that are gone."""
+    lines = []
+    for status, word in (("deviation", "DEVIATES"), ("fixed", "FIXED")):
+        seen: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+        for c in cells:
+            if c.status == status:
+                seen[c.backend, c.clause, c.reason].append(c.dtype)
+        for (backend, clause, reason), dtypes in seen.items():
+            lines.append(f"{word}  {backend}  {clause}  [{', '.join(dtypes)}]: {reason}")
+    return ["", *lines] if lines else []
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" + ("" if n == 1 else "s")
+
+
+def _shown(path: Path) -> str:
+    """Relative to the current folder where that is shorter."""
+    relative = os.path.relpath(path)
+    return relative if not relative.startswith("..") else str(path)
