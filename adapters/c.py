@@ -338,15 +338,11 @@ class CLibrary:
             if not function.compute:
                 continue
             if function.shape is None:
-                raise CannotLoad(
-                    f"{path.name}: exports {operation} but not {operation}_shape; it must export both"
-                )
+                raise CannotLoad(f"{path.name}: exports {operation} but not {operation}_shape; it must export both")
             setattr(self, operation, function)
             dtypes |= {dtype.name for dtype in function.compute}
         if not dtypes:
-            raise CannotLoad(
-                f"{path.name}: exports no operation of convspec.h, such as conv2d_shape with conv2d_f32"
-            )
+            raise CannotLoad(f"{path.name}: exports no operation of convspec.h, such as conv2d_shape with conv2d_f32")
         self.dtypes = tuple(d for d in SUFFIXES if d in dtypes)
 
 
@@ -396,9 +392,7 @@ def version_of(command: Sequence[str]) -> str:
     try:
         said = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False).stdout
     except OSError as error:
-        raise CannotLoad(
-            f"c: {command[0]} cannot be run: {error.strerror}; set $CC to a C compiler"
-        ) from None
+        raise CannotLoad(f"c: {command[0]} cannot be run: {error.strerror}; set $CC to a C compiler") from None
     return said.partition("\n")[0].strip()
 
 
@@ -450,9 +444,7 @@ def _cache() -> Path:
 
 
 # The lines of /proc/cpuinfo that name the model and its features, on x86, Arm and RISC-V.
-PROCESSOR = frozenset(
-    ("cpu family", "model", "model name", "flags", "CPU implementer", "CPU part", "Features", "isa")
-)
+PROCESSOR = frozenset(("cpu family", "model", "model name", "flags", "CPU implementer", "CPU part", "Features", "isa"))
 
 
 def _processor() -> str:

@@ -82,7 +82,8 @@ class NumpyTaps:
                 strict=True,
             )
         ]
-        return (total / np.multiply.outer(*counts).astype(total.dtype)).astype(problem.dtype)
+        divisor = np.multiply.outer(*counts).astype(total.dtype)
+        return np.asarray(total / divisor).astype(problem.dtype)
 
     def relu(self, problem: Relu) -> Tensor:
         problem.validate()

@@ -130,7 +130,8 @@ class Cuda(Torch):
         super().__init__(*variants)
         if not torch.cuda.is_available():
             raise CannotLoad(
-                f"cuda: PyTorch {torch.__version__} sees no CUDA device here; run it where there is one, or use --backend=torch"
+                f"cuda: PyTorch {torch.__version__} sees no CUDA device here; "
+                "run it where there is one, or use --backend=torch"
             )
         self.name = f"torch on {torch.cuda.get_device_name(0)}"
         self.tf32 = "tf32" in variants

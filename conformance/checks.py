@@ -84,7 +84,8 @@ def arguments_are_not_modified(case: Case) -> None:
 
 
 def views_equal_copies(case: Case) -> None:
-    """An array given as a view (offset, strided, permuted, reversed or expanded) gives what its contiguous copy gives."""
+    """An array given as a view (offset, strided, permuted, reversed or expanded) gives what its contiguous
+    copy gives."""
     problem = case.problem
     arrays = problem.arrays()
     name = case.pick.one_of(sorted(arrays, reverse=True))  # x the simplest

@@ -39,6 +39,7 @@ class Violation(Exception):
         self.cause = cause
         self.message = message
         self.evidence = evidence
+        self.case: Any = None  # the case on which it was seen, with its calls
 
 
 @dataclass(frozen=True)
@@ -63,16 +64,13 @@ class Tally:
             self.worst, self.where = ratio, where
 
 
-def formed(problem: Op, result: Any, *, shape: tuple[int, ...] | None, dtype: bool = True) -> Tensor:
+def formed(problem: Op, answer: Any, *, shape: tuple[int, ...] | None, dtype: bool = True) -> Tensor:
     """The answer as an array, if it is one of the right dtype and shape. Raises Violation otherwise."""
-    if not isinstance(result, np.ndarray):
-        if isinstance(result, np.generic) and shape == ():
-            result = np.asarray(result)
-        else:
-            seen = "None" if result is None else f"a {type(result).__module__}.{type(result).__qualname__}"
-            raise Violation(
-                "not an array", f"returned {seen.replace('builtins.', '')}, not a NumPy array", Evidence(problem)
-            )
+    if not isinstance(answer, np.ndarray) and not (isinstance(answer, np.generic) and shape == ()):
+        seen = "None" if answer is None else f"a {type(answer).__module__}.{type(answer).__qualname__}"
+        evidence = Evidence(problem, expected=_expected(problem))
+        raise Violation("not an array", f"returned {seen.replace('builtins.', '')}, not a NumPy array", evidence)
+    result: Tensor = np.asarray(answer)
     if dtype and result.dtype != problem.dtype:
         raise Violation(
             "wrong dtype",
@@ -101,7 +99,9 @@ def accepted(actual: Tensor, truth: Truth, arithmetic: Arithmetic) -> tuple[npt.
         within = error <= bound.tolerance
         same = (np.isnan(value) & np.isnan(truth.hi)) | (value == truth.hi)
         limit = out.largest * (1 + 2.0**-out.p / (2 - 2.0 ** (1 - out.p)))  # half a step above the largest number
-        overflow = np.isinf(value) & (np.sign(value) == np.sign(truth.hi)) & (np.abs(truth.hi) + bound.tolerance >= limit)
+        overflow = (
+            np.isinf(value) & (np.sign(value) == np.sign(truth.hi)) & (np.abs(truth.hi) + bound.tolerance >= limit)
+        )
         ok = within | same | overflow | (bound.overflows & ~np.isfinite(value))
         if arithmetic.flush_to_zero:
             ok |= (value == 0) & (np.abs(truth.hi) - bound.tolerance < out.smallest_normal)
@@ -109,7 +109,9 @@ def accepted(actual: Tensor, truth: Truth, arithmetic: Arithmetic) -> tuple[npt.
     return ok, np.where(same | ~np.isfinite(value), 0.0, ratio)
 
 
-def judge(problem: Op, actual: Tensor, truth: Truth, arithmetic: Arithmetic, where: npt.NDArray[np.bool_] | None = None) -> float:
+def judge(
+    problem: Op, actual: Tensor, truth: Truth, arithmetic: Arithmetic, where: npt.NDArray[np.bool_] | None = None
+) -> float:
     """The largest error over bound among accepted elements (those in `where`). Raises Violation unless all are."""
     ok, ratio = accepted(actual, truth, arithmetic)
     looked = np.ones(ok.shape, bool) if where is None else where

@@ -1,7 +1,9 @@
-"""One cell of the matrix: a clause on a backend in a dtype, tried on its cases, and the smallest failure if it fails."""
+"""One cell of the matrix: a clause on a backend in a dtype, tried on its cases, and the smallest failure if it
+fails."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from convspec.adapters import Backend, Unsupported
@@ -19,6 +21,9 @@ from .trial import Trial, outcome
 
 # How far past the frozen list to draw, in multiples of its length, for a backend or a law whose domain is narrow.
 MORE = 4
+
+# After so many failures of one backend in one operation, further ones are shrunk in few calls.
+CAREFUL, HASTY_CALLS = 10, 80
 
 
 @dataclass
@@ -47,6 +52,7 @@ class Engine:
         self.fingerprints: dict[str, str] = {}
         self.clock = Clock()
         self.oracle = Oracle(self.clock)
+        self._failed: Counter[tuple[str, str]] = Counter()
         self._sweeps: dict[tuple[str, str], Sweep] = {}
 
     def sweep(self, op: type[Op], dtype: str) -> Sweep:
@@ -66,6 +72,7 @@ class Engine:
         if not tried.failures:
             return Verdict(cell)
         failure, script = self._smallest(trial, tried, dtype)
+        self._failed[backend.key, clause.op] += 1
         cell.failure, cell.reason = failure.id, failure.message
         return Verdict(cell, failure, script)
 
@@ -93,7 +100,7 @@ class Engine:
 
     def _explanation(self, trial: Trial, violation: Violation, problem: Op) -> str | None:
         """The reason of the known deviation that explains this failure, if one does."""
-        case = violation.__dict__.get("case")
+        case = violation.case
         shown = problem if case is None else case.problem
         for known in self.expected.get(trial.backend.key, []):
             if known.explains(trial.clause.name, shown):
@@ -165,6 +172,8 @@ class Engine:
 
     def _shrunk(self, trial: Trial, found: Found) -> Found:
         budget = self.sweep(trial.op, str(trial.dtype)).budget
+        # The first failures of an operation are shrunk with care; a backend that fails everything, quickly.
+        calls = self.settings.shrink_calls if self._failed[trial.backend.key, trial.op.name] < CAREFUL else HASTY_CALLS
 
         def fails(pick: Pick) -> int | None:
             violation = tried_on(trial, pick)
@@ -177,7 +186,7 @@ class Engine:
             fails,
             trial.dtype,
             budget,
-            most_calls=self.settings.shrink_calls,
+            most_calls=min(self.settings.shrink_calls, calls),
             most_seconds=self.settings.shrink_seconds,
         )
         violation = tried_on(trial, ReplayPick(shrunk.choices, trial.dtype, budget))
@@ -196,7 +205,7 @@ def tried_on(trial: Trial, pick: Pick) -> Violation | None:
 
 def trial_problem(violation: Violation) -> Op:
     """The problem on which a violation was seen."""
-    problem: Op = violation.__dict__["case"].problem
+    problem: Op = violation.case.problem
     return problem
 
 
@@ -206,6 +215,6 @@ def operation_named(name: str) -> type[Op]:
 
 
 def _elements(violation: Violation, problem: Op | None) -> int:
-    case = violation.__dict__.get("case")
+    case = violation.case
     shown = case.problem if case is not None else problem
     return 0 if shown is None else int(shown.elements())

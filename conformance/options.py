@@ -58,14 +58,38 @@ def add_options(parser: pytest.Parser) -> None:
         action="append",
         metavar="SPEC",
     )
-    option("--op", "only operations whose name matches, e.g. conv2d or '*pool2d'; repeatable", action="append", metavar="GLOB")
-    option("--clause", "only clauses whose name matches, e.g. 'conv2d.groups_*'; repeatable", action="append", metavar="GLOB")
-    option("--dtype", "only these dtypes, comma-separated. Default: those the backend declares; float32 in smoke", metavar="LIST")
-    option("--profile", "how hard to try: smoke (10 cases per clause), default (100) or thorough (1000)", default="default", metavar="NAME")
+    option(
+        "--op",
+        "only operations whose name matches, e.g. conv2d or '*pool2d'; repeatable",
+        action="append",
+        metavar="GLOB",
+    )
+    option(
+        "--clause",
+        "only clauses whose name matches, e.g. 'conv2d.groups_*'; repeatable",
+        action="append",
+        metavar="GLOB",
+    )
+    option(
+        "--dtype",
+        "only these dtypes, comma-separated. Default: those the backend declares; float32 in smoke",
+        metavar="LIST",
+    )
+    option(
+        "--profile",
+        "how hard to try: smoke (10 cases per clause), default (100) or thorough (1000)",
+        default="default",
+        metavar="NAME",
+    )
     option("--examples", "cases per clause, instead of the profile's", metavar="N")
     option("--seed", "an integer, or 'random'. Default: 0", default="0", metavar="N")
     option("--level", "core or strict. Default: strict", default="strict", metavar="LEVEL")
-    option("--results-dir", "where run folders go. Default: conformance-results", default="conformance-results", metavar="DIR")
+    option(
+        "--results-dir",
+        "where run folders go. Default: conformance-results",
+        default="conformance-results",
+        metavar="DIR",
+    )
     option("--expect", "known deviations (TOML). Default: expectations/<backend>.toml if it is there", metavar="FILE")
     option("--no-report", "write no HTML page", action="store_true")
 

@@ -20,7 +20,7 @@ def replay(clause: str, backend: Backend, dtype: str, choices: list[int], budget
     if violation is None:
         print(f"{clause} holds for {backend.key} on this case")
         return 0
-    case = violation.__dict__.get("case")
+    case = violation.case
     print(f"{clause}: {violation.message}")
     if case is not None:
         print(case.problem.summary())

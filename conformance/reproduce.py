@@ -36,7 +36,7 @@ class Found:
 def describe(found: Found, dtype: str, seed: int) -> tuple[Failure, str]:
     """The failure for the record, and its reproducer script."""
     trial, violation = found.trial, found.violation
-    case = violation.__dict__.get("case")
+    case = violation.case
     told = violation.evidence or Evidence(case.problem)
     shown = _blamed(trial, violation) or told
     problem = shown.problem
@@ -73,7 +73,7 @@ def describe(found: Found, dtype: str, seed: int) -> tuple[Failure, str]:
 def _blamed(trial: Trial, violation: Violation) -> Evidence | None:
     """The first call of the case whose answer is wrong by itself: what a law's failure comes from, nearly always."""
     evidence = violation.evidence
-    case = violation.__dict__.get("case")
+    case = violation.case
     if case is None or (evidence is not None and evidence.expected is not None and trial.clause.kind != "law"):
         return None
     for problem, answer in case.calls:
@@ -113,7 +113,11 @@ def _number(value: float) -> str:
         return "np.nan"
     if np.isinf(value):
         return "np.inf" if value > 0 else "-np.inf"
-    return repr(int(value)) if value == int(value) and abs(value) < 2**53 and not (value == 0 and np.signbit(value)) else repr(value)
+    return (
+        repr(int(value))
+        if value == int(value) and abs(value) < 2**53 and not (value == 0 and np.signbit(value))
+        else repr(value)
+    )
 
 
 def _info(array: Tensor) -> ArrayInfo:
@@ -138,21 +142,21 @@ Exits with 1 while this is so, with 0 when it is right, with 2 when the backend 
 """
 '''
 
-_LOAD_FILE = '''
+_LOAD_FILE = """
     spec = importlib.util.spec_from_file_location("backend", {path!r})
     module = importlib.util.module_from_spec(spec)
     sys.modules["backend"] = module
     sys.path.insert(0, os.path.dirname({path!r}))
     spec.loader.exec_module(module)
     backend = module.{attribute}
-    backend = backend() if isinstance(backend, type) else backend'''
+    backend = backend() if isinstance(backend, type) else backend"""
 
-_LOAD_NAME = '''
+_LOAD_NAME = """
     from convspec.adapters import load
 
-    backend = load({key!r}).subject'''
+    backend = load({key!r}).subject"""
 
-_SCRIPT = '''
+_SCRIPT = """
 import base64
 import importlib.util
 import os
@@ -177,9 +181,9 @@ except ImportError:
 problem = {operation}(
 {fields}
 )
-'''
+"""
 
-_COMPARE = '''
+_COMPARE = """
 expected = {expected}
 bound = {bound}
 
@@ -204,9 +208,9 @@ print("got     ", actual.tolist())
 print("expected", expected.tolist())
 print(f"{{np.size(ok) - np.count_nonzero(ok)}} of {{np.size(ok)}} elements are off by more than the bound")
 sys.exit(0 if ok.all() else 1)
-'''
+"""
 
-_REFUSE = '''
+_REFUSE = """
 try:
     actual = backend.{method}(problem)
 except Exception as error:
@@ -214,9 +218,9 @@ except Exception as error:
     sys.exit(0)
 print("accepted an invalid problem; it returned", getattr(actual, "shape", actual))
 sys.exit(1)
-'''
+"""
 
-_REPLAY = '''
+_REPLAY = """
 import sys
 
 try:
@@ -229,7 +233,7 @@ except Exception as error:
     sys.exit(2)
 
 sys.exit(replay({clause!r}, backend, {dtype!r}, {choices!r}, {budget!r}))
-'''
+"""
 
 
 def _head(found: Found, failure: Failure) -> str:

@@ -14,7 +14,16 @@ from pathlib import Path
 from convspec.adapters import Backend, load
 from convspec.reference import OPS, Clause
 from convspec.reports.page import write_page, write_summary
-from convspec.reports.record import BackendInfo, Cell, ClauseInfo, Failure, RunFolder, RunInfo, read_run, write_json
+from convspec.reports.record import (
+    BackendInfo,
+    Cell,
+    ClauseInfo,
+    Failure,
+    RunFolder,
+    RunInfo,
+    read_run,
+    write_json,
+)
 
 from .checks import clauses_of
 from .engine import Engine
@@ -114,7 +123,9 @@ class Session:
         if self._folder is not None:
             return
         self._info = self._header()
-        clauses = [c for op in OPS for c in clauses_of(op, self.options.settings.level) if self.options.wants(op.name, c.name)]
+        clauses = [
+            c for op in OPS for c in clauses_of(op, self.options.settings.level) if self.options.wants(op.name, c.name)
+        ]
         self._folder = RunFolder.create(self.options.results_dir, self._info, [_clause_info(c) for c in clauses])
 
     def attach(self, path: str) -> None:

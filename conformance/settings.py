@@ -14,7 +14,10 @@ class Profile:
     budget: int
 
 
-PROFILES = {p.name: p for p in (Profile("smoke", 10, 20_000), Profile("default", 100, 100_000), Profile("thorough", 1000, 400_000))}
+PROFILES = {
+    p.name: p
+    for p in (Profile("smoke", 10, 20_000), Profile("default", 100, 100_000), Profile("thorough", 1000, 400_000))
+}
 
 # A clause tried on fewer cases than this in the default profile is shown as thin, never as a plain pass.
 THIN = 30

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from unittest import SkipTest
@@ -21,6 +22,9 @@ from hypothesis.errors import Flaky, NoSuchExample
 from convspec.reference.pick import Pick
 
 KEY = b"convspec"
+
+# A case with this many more input elements is still preferred if it is simpler in everything else.
+CLOSE = 4
 
 
 class _HypothesisPick(Pick):
@@ -55,10 +59,11 @@ def shrink(
 ) -> Shrunk:
     """The simplest choices for which `fails` still gives a number, starting from a list for which it does.
 
-    `fails(pick)` makes the case and returns the number of its input elements if it fails, else None. The case with the
-    fewest elements that was met is returned, which need not be the last.
+    `fails(pick)` makes the case and returns the number of its input elements if it fails, else None. Simplest means
+    what Hypothesis ends with, unless a case met on the way was far smaller.
     """
     best: tuple[int, list[int]] | None = None
+    last: list[tuple[int, list[int]]] = []
     calls = 0
     deadline = time.monotonic() + most_seconds
 
@@ -76,8 +81,9 @@ def shrink(
         elements, made = case
         if elements is None:
             return False
-        if best is None or (elements, made) <= best:
+        if best is None or (elements, made) < best:
             best = elements, list(made)
+        last[:] = [(elements, list(made))]
         return True
 
     database = InMemoryExampleDatabase()
@@ -89,9 +95,15 @@ def shrink(
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    try:
+    # Where Hypothesis runs out of calls, or the backend does not repeat, the smallest case met so far stands.
+    with suppress(NoSuchExample, Flaky, SkipTest, ExceptionGroup):
         # No `random=`: with a seed, Hypothesis leaves the database aside.
-        find(cases(), failing, settings=quiet, database_key=KEY)
-    except (NoSuchExample, Flaky, SkipTest, ExceptionGroup):
-        pass  # out of calls, or a backend that does not repeat: the best case met so far stands
-    return Shrunk(best[1] if best else list(choices), calls)
+        last[:] = [_known(find(cases(), failing, settings=quiet, database_key=KEY))]
+    if best is None:
+        return Shrunk(list(choices), calls)
+    simplest = last[0] if last[0][0] <= best[0] + CLOSE else best
+    return Shrunk(simplest[1], calls)
+
+
+def _known(case: tuple[int | None, list[int]]) -> tuple[int, list[int]]:
+    return case[0] or 0, list(case[1])

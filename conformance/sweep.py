@@ -1,4 +1,5 @@
-"""The frozen list of problems, and what is true of each: drawn and computed once, shared by all backends and clauses."""
+"""The frozen list of problems, and what is true of each: drawn and computed once, shared by all backends and
+clauses."""
 
 from __future__ import annotations
 

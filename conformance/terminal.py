@@ -23,7 +23,10 @@ def header(session: Session) -> list[str]:
     for b in session.backends:
         relaxed = f" · arithmetic declared: {b.relaxed}" if b.relaxed else ""
         named = f"{b.name} {b.version}".strip()
-        lines.append(f"  {b.key}: {named} · {b.device} · {' '.join(session.dtypes_of(b))} · {_count(len(b.operations), 'operation')}{relaxed}")
+        lines.append(
+            f"  {b.key}: {named} · {b.device} · {' '.join(session.dtypes_of(b))} · "
+            f"{_count(len(b.operations), 'operation')}{relaxed}"
+        )
     return lines
 
 
@@ -62,30 +65,33 @@ def _table(session: Session, cells: list[Cell]) -> list[str]:
             by_clause[c.clause].append(c.status)
         count: dict[str, int] = defaultdict(int)
         for statuses in by_clause.values():
-            count[worst_status(statuses)] += 1
+            count[worst_status(statuses).word] += 1
         worst = max((c for c in mine if isinstance(c.worst, float)), key=lambda c: float(c.worst or 0), default=None)
         ratio = f"{worst.worst:.3f}  {worst.op} {worst.dtype}" if worst is not None else "-"
         cases = sum(c.cases.executed for c in mine)
+        failed = count["fail"] + count["error"]
         deviates = count["deviation"] + count["fixed"]
         rows.append(
-            f"{b.key:{wide}}  {len(by_clause):7}  {count['pass']:4}  {count['thin']:4}  {count['fail'] + count['error']:4}  "
+            f"{b.key:{wide}}  {len(by_clause):7}  {count['pass']:4}  {count['thin']:4}  {failed:4}  "
             f"{deviates:8}  {count['unsupported']:11}  {count['not run']:7}  {cases:6}  {ratio}"
         )
     return rows
 
 
 def _failures(session: Session, cells: list[Cell]) -> list[list[str]]:
-    """Failures grouped by backend and operation: the first clause in full, the others by name."""
-    order = {item.clause.name: k for k, item in enumerate(session.items())}
-    groups: dict[tuple[str, str], list[Cell]] = defaultdict(list)
-    for c in sorted(cells, key=lambda c: order.get(c.clause, 0)):
-        if c.status == "fail":
-            groups[c.backend, c.op].append(c)
+    """Failures grouped by backend and operation, wrong answers apart from invalid problems that were accepted: the first
+    clause in full, the others by name."""
+    items = {item.clause.name: (k, item.clause) for k, item in enumerate(session.items())}
+    groups: dict[tuple[str, str, bool], list[Cell]] = defaultdict(list)
+    for c in sorted((c for c in cells if c.status == "fail"), key=lambda c: items[c.clause][0]):
+        groups[c.backend, c.op, items[c.clause][1].kind == "rule"].append(c)
     told = []
-    for (backend, op), group in groups.items():
+    for (backend, op, accepts), group in groups.items():
         first = group[0]
         failure = session.failures.get(first.failure)
-        lines = [f"FAIL  {backend}  {first.clause}  [{first.dtype}]  {first.cases.failed} of {first.cases.executed} cases"]
+        lines = [
+            f"FAIL  {backend}  {first.clause}  [{first.dtype}]  {first.cases.failed} of {first.cases.executed} cases"
+        ]
         if failure is not None:
             lines += [f"      {failure.summary}", f"      {failure.message}"]
             lines += [f"      {failure.note}"] if failure.note else []
@@ -93,11 +99,14 @@ def _failures(session: Session, cells: list[Cell]) -> list[list[str]]:
         others = list(dict.fromkeys(c.clause.split(".")[1] for c in group if c.clause != first.clause))
         if others:
             named = ", ".join(others[:6]) + (f" and {len(others) - 6} more" if len(others) > 6 else "")
-            lines.append(f"      {_count(len(others), 'more clause')} of {op}: {named}")
+            what = "more rule" if accepts else "more clause"
+            lines.append(f"      {_count(len(others), what)} of {op}: {named}")
         told.append(lines)
     for c in cells:
         if c.status == "error":
-            told.insert(0, [f"ERROR {c.backend}  {c.clause}  [{c.dtype}]: the suite itself failed", *c.reason.splitlines()])
+            told.insert(
+                0, [f"ERROR {c.backend}  {c.clause}  [{c.dtype}]: the suite itself failed", *c.reason.splitlines()]
+            )
     return told
 
 

@@ -12,7 +12,7 @@ from convspec.reference.pick import Pick
 from convspec.reference.rounding import dtype_named
 
 from .case import Case, Inapplicable
-from .compare import Evidence, Tally, Truth, Violation, agree, formed, judge
+from .compare import Evidence, Tally, Truth, Violation, agree, judge
 from .sweep import Clock, Oracle
 
 RESULTS = ("passed", "failed", "unsupported", "inapplicable")
@@ -21,7 +21,9 @@ RESULTS = ("passed", "failed", "unsupported", "inapplicable")
 class Trial:
     """What a clause, a backend and a dtype have in common over all cases."""
 
-    def __init__(self, clause: Clause, op: type[Op], backend: Backend, dtype: str, oracle: Oracle, clock: Clock) -> None:
+    def __init__(
+        self, clause: Clause, op: type[Op], backend: Backend, dtype: str, oracle: Oracle, clock: Clock
+    ) -> None:
         self.clause = clause
         self.op = op
         self.backend = backend
@@ -44,7 +46,7 @@ class Trial:
             with self.clock.stage("judging"), np.errstate(all="ignore"):
                 getattr(self, f"_{self.clause.kind}")(case)
         except Violation as violation:
-            violation.__dict__["case"] = case
+            violation.case = case
             raise
         return case
 
@@ -61,7 +63,7 @@ class Trial:
             try:
                 judge(problem, case.answer(problem), truth, case.arithmetic)
             except Violation as violation:
-                violation.__dict__["case"] = case
+                violation.case = case
                 raise
         return case
 

@@ -30,7 +30,8 @@ class AvgPool2d(Op):
         y[n,c,i,j] = (sum over r, s with the tap inside the image of x[n, c, i*stride - top + r, ...]) / D
 
     With count_include_pad, D is the number of taps inside the padded image; a window that hangs over its end, as
-    rounding up allows, does not count what hangs over. Without, D is the number of taps inside the image. (A backend may
+    rounding up allows, does not count what hangs over. Without, D is the number of taps inside the image. (A
+    backend may
     declare `avg_divisor: full`: then D is always the size of the window where padding is counted.) Sizes and the rule
     that every window holds an input element are those of max pooling. There is no default stride.
 
@@ -62,7 +63,7 @@ class AvgPool2d(Op):
             if self.count_include_pad:
                 inside = (axis.positions >= -axis.before) & (axis.positions < axis.length + axis.after)
             counts.append(inside.sum(axis=1).astype(np.float64))
-        return counts[0][:, None] * counts[1]
+        return np.asarray(counts[0][:, None] * counts[1])
 
     def taps(self, x: Array) -> Array:
         """(N, C, I, J, R, S): what each window holds, zero outside the image."""
@@ -90,9 +91,7 @@ class AvgPool2d(Op):
         """
         x = np.asarray(self.x, np.float64)
         d, out, acc, u = self.divisor, arithmetic.out, arithmetic.acc, arithmetic.unit
-        total, magnitude, terms = (
-            self.taps(a).sum(axis=(4, 5)) for a in (x, np.abs(x), (x != 0).astype(np.float64))
-        )
+        total, magnitude, terms = (self.taps(a).sum(axis=(4, 5)) for a in (x, np.abs(x), (x != 0).astype(np.float64)))
         partial = (magnitude + np.abs(total)) / 2
         additions = np.maximum(terms - 1, 0)
         power_of_two = np.broadcast_to(np.frexp(d)[0] == 0.5, total.shape)
@@ -182,7 +181,8 @@ class AvgPool2d(Op):
 
     @example("AVGP-04")
     def the_four_by_four(cls: Any, dtype: np.dtype[Any]) -> Worked:
-        """The 4x4 block of the max-pooling slide averaged: 2x2 windows give 3.25 5.25 / 2 2; padded ones by both divisors."""
+        """The 4x4 block of the max-pooling slide averaged: 2x2 windows give 3.25 5.25 / 2 2; padded ones by
+        both divisors."""
         x = image(POOLING, dtype)
         padded = cls(x=x, kernel_size=3, stride=2, padding=1)
         return [
@@ -193,7 +193,8 @@ class AvgPool2d(Op):
 
     @example("AVGP-03")
     def a_window_that_hangs_over(cls: Any, dtype: np.dtype[Any]) -> Worked:
-        """1..6 under three taps, stride 2, padding 1, rounded up: the last window counts 6 and one padding, so 3 or 6."""
+        """1..6 under three taps, stride 2, padding 1, rounded up: the last window counts 6 and one padding, so
+        3 or 6."""
         x = image([np.arange(1.0, 7.0)], dtype)
         over = cls(x=x, kernel_size=(1, 3), stride=(1, 2), padding=((0, 0), (1, 1)), ceil_mode=True)
         return [

@@ -79,7 +79,7 @@ class Conv2d(Op):
         """The sums of products without the bias, as one matrix product per image and group."""
         g, k = self.groups, weight.shape[0]
         filters = weight.reshape(g, k // g, -1) if weight.size else np.zeros((g, k // g, 0))
-        return np.matmul(filters, self.columns(x)).reshape(self.output_shape())
+        return np.asarray(np.matmul(filters, self.columns(x))).reshape(self.output_shape())
 
     def reference(self) -> Array:
         y = self.multiply(as_float(self.x), as_float(self.weight))
@@ -164,12 +164,12 @@ class Conv2d(Op):
     @rule(lambda self, pick: rules.with_number(self, pick, -1, "padding"), STRICT)
     def padding_is_not_negative(self) -> bool:
         """No padding is negative; padding does not crop."""
-        return min(rules.flat(self, "padding")) >= 0
+        return bool(min(rules.flat(self, "padding")) >= 0)
 
     @rule(lambda self, pick: self.but(weight=self.weight[:, :, :0]), STRICT)
     def filters_have_taps(self) -> bool:
         """A filter has at least one row and one column of taps."""
-        return min(self.weight.shape[2:]) >= 1
+        return bool(min(self.weight.shape[2:]) >= 1)
 
     @rule(lambda self, pick: self.but(padding_mode=pick.one_of(("mirror", "edge", "", "ZEROS"))), STRICT)
     def padding_mode_is_known(self) -> bool:
@@ -179,19 +179,19 @@ class Conv2d(Op):
     @rule(lambda self, pick: _one_more_channel(self), CORE, "CONV-12")
     def groups_divide_channels(self) -> bool:
         """The number of channels of x is a multiple of groups."""
-        return self.x.shape[1] % self.groups == 0
+        return bool(self.x.shape[1] % self.groups == 0)
 
     @rule(lambda self, pick: _one_more_filter(self), CORE, "CONV-12")
     def groups_divide_filters(self) -> bool:
         """The number of filters is a multiple of groups."""
-        return self.weight.shape[0] % self.groups == 0
+        return bool(self.weight.shape[0] % self.groups == 0)
 
     @rule(
         lambda self, pick: self.but(weight=np.concatenate([self.weight, self.weight[:, :1]], axis=1)), CORE, "CONV-12"
     )
     def filters_span_their_group(self) -> bool:
         """A filter has exactly C/groups channels."""
-        return self.weight.shape[1] * self.groups == self.x.shape[1]
+        return bool(self.weight.shape[1] * self.groups == self.x.shape[1])
 
     @rule(
         lambda self, pick: self.but(bias=np.ones(self.weight.shape[0] + pick.one_of((1, -1)), self.x.dtype)),
@@ -200,7 +200,7 @@ class Conv2d(Op):
     )
     def bias_is_one_per_filter(self) -> bool:
         """A bias has one value for each filter."""
-        return self.bias is None or self.bias.shape[0] == self.weight.shape[0]
+        return self.bias is None or bool(self.bias.shape[0] == self.weight.shape[0])
 
     @rule(lambda self, pick: _too_small(self, pick), STRICT, "GEN-15, SHP-02")
     def a_window_fits(self) -> bool:
@@ -278,6 +278,4 @@ def _overlong(problem: Conv2d, pick: Pick, mode: str, beyond: int) -> Conv2d:
 
 def _nothing_to_repeat(problem: Conv2d) -> Conv2d:
     span = problem.axes[0].span
-    return problem.but(
-        x=problem.x[:, :, :0], padding=((span, 0), problem.padding[1]), padding_mode="replicate"
-    )
+    return problem.but(x=problem.x[:, :, :0], padding=((span, 0), problem.padding[1]), padding_mode="replicate")

@@ -21,7 +21,8 @@ ONE = ((1, 1), (1, 1))
 
 @example("L008, L009, CONV-19")
 def the_animated_example(cls: type[Conv2d], dtype: np.dtype[Any]) -> Worked:
-    """The lecture's 5x5 image and 3x3 filter give 4 3 4 / 2 4 3 / 2 3 4; with stride, padding and dilation accordingly."""
+    """The lecture's 5x5 image and 3x3 filter give 4 3 4 / 2 4 3 / 2 3 4; with stride, padding and dilation
+    accordingly."""
     x, weight = image(ANIMATION, dtype), image(CROSS, dtype)
     plain = cls(x=x, weight=weight)
     padded = [[2, 2, 3, 1, 1], [1, 4, 3, 4, 1], [1, 2, 4, 3, 3], [1, 2, 3, 4, 1], [0, 2, 2, 1, 1]]
@@ -50,7 +51,8 @@ def padding_modes_on_the_animated_example(cls: type[Conv2d], dtype: np.dtype[Any
 
 @example("CONV-19, E01, E03")
 def the_filter_is_not_flipped(cls: type[Conv2d], dtype: np.dtype[Any]) -> Worked:
-    """The filter 1..9 on the animated image gives 26 35 34 / 20 34 33 / 26 31 22; flipped it would give 34 35 26 / ..."""
+    """The filter 1..9 on the animated image gives 26 35 34 / 20 34 33 / 26 31 22; flipped it would give 34 35
+    26 / ..."""
     plain = cls(x=image(ANIMATION, dtype), weight=image(COUNTING, dtype))
     return [(plain, output([[26, 35, 34], [20, 34, 33], [26, 31, 22]]))]
 
@@ -58,7 +60,9 @@ def the_filter_is_not_flipped(cls: type[Conv2d], dtype: np.dtype[Any]) -> Worked
 # The red channel and filters 2 and 3 are not printed in the lecture; they are those of the well-known animation, and
 # the printed partial results 308, -498 and 164 confirm them.
 RED = """156 155 156 158 158   153 154 157 159 159   149 151 155 158 159   146 146 149 153 158   145 143 143 148 158"""
-GREEN = """167 166 167 169 169   164 165 168 170 170   160 162 166 169 170   156 156 159 163 168   155 153 153 158 168"""
+GREEN = (
+    """167 166 167 169 169   164 165 168 170 170   160 162 166 169 170   156 156 159 163 168   155 153 153 158 168"""
+)
 BLUE = """163 162 163 165 165   160 161 164 166 166   156 158 162 165 166   155 155 158 162 167   154 152 152 157 167"""
 RGB_FILTERS = [
     [[-1, -1, 1], [0, 1, -1], [0, 1, 1]],
@@ -77,7 +81,7 @@ def the_rgb_example(cls: type[Conv2d], dtype: np.dtype[Any]) -> Worked:
     first = [308.0, -498.0, 164.0]
     cases: Worked = [
         (
-            cls(x=x[:, c : c + 1, :2, :2], weight=weight[:, c : c + 1], padding=corner, stride=2),
+            cls(x=x[:, c : c + 1, :2, :2], weight=weight[:, c : c + 1], padding=corner, stride=(2, 2)),
             output([[first[c]]]),
         )
         for c in range(3)
@@ -88,7 +92,8 @@ def the_rgb_example(cls: type[Conv2d], dtype: np.dtype[Any]) -> Worked:
 
 @example("L024-L027, CONV-21")
 def weight_sharing_equations(cls: type[Conv2d], dtype: np.dtype[Any]) -> Worked:
-    """The lecture's four equations aA + bB + cD + dE + bias = P and so on, on A..J = 1..9 with filter 2 3 5 7, bias 11."""
+    """The lecture's four equations aA + bB + cD + dE + bias = P and so on, on A..J = 1..9 with filter 2 3 5 7,
+    bias 11."""
     x = image([[1, 2, 3], [4, 5, 6], [7, 8, 9]], dtype)
     problem = cls(x=x, weight=image([[2, 3], [5, 7]], dtype), bias=np.full(1, 11.0).astype(dtype))
     return [(problem, output([[74, 91], [125, 142]]))]
@@ -96,7 +101,8 @@ def weight_sharing_equations(cls: type[Conv2d], dtype: np.dtype[Any]) -> Worked:
 
 @example("CONV-09")
 def depthwise_with_a_multiplier(cls: type[Conv2d], dtype: np.dtype[Any]) -> Worked:
-    """With as many groups as channels and two filters each, output 2c + m reads channel c: 1 2 3 4 times powers of ten."""
+    """With as many groups as channels and two filters each, output 2c + m reads channel c: 1 2 3 4 times
+    powers of ten."""
     x = np.asarray([1, 2, 3, 4], np.float64).reshape(1, 4, 1, 1).astype(dtype)
     powers = 10.0 ** np.arange(8)
     most = 2 if dtype.itemsize == 2 else 8  # beyond, 16-bit formats cannot hold the filters
@@ -114,7 +120,8 @@ def the_lectures_output_size(cls: type[Conv2d], dtype: np.dtype[Any]) -> Worked:
                                (32, 0, 5, 1, 28), (28, 0, 2, 2, 14)):  # fmt: skip
         starts = np.arange(m) * stride - p
         pixels = np.minimum(starts + f, n) - np.maximum(starts, 0)
-        problem = cls(x=image(np.ones((n, n)), dtype), weight=image(np.ones((f, f)), dtype), stride=stride, padding=p)
+        problem = cls(x=image(np.ones((n, n)), dtype), weight=image(np.ones((f, f)), dtype))
+        problem = problem.but(stride=stride, padding=p)
         cases.append((problem, output(np.outer(pixels, pixels))))
     return cases
 

@@ -271,15 +271,14 @@ def two_layers_are_one(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
     middle = run(first)
     if middle.tolerance.any():
         return None
-    one = first.but(
-        weight=composed(first.weight, zero_stuffed(second, s1)), stride=(s1[0] * s2[0], s1[1] * s2[1])
-    )
+    one = first.but(weight=composed(first.weight, zero_stuffed(second, s1)), stride=(s1[0] * s2[0], s1[1] * s2[1]))
     return run(first.but(x=_as(middle, problem), weight=second, stride=s2)), run(one)
 
 
 @law("LAW-C20")
 def two_padded_layers_are_one(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
-    """A fully padded convolution followed by a padded one is one with the composed filter and the sum of the paddings."""
+    """A fully padded convolution followed by a padded one is one with the composed filter and the sum of the
+    paddings."""
     first = _plain(problem)
     rows, columns = first.axes
     full = ((rows.span - 1, rows.span - 1), (columns.span - 1, columns.span - 1))
@@ -328,9 +327,7 @@ def separable_filters_separate(problem: Conv2d, run: Run, pick: Pick) -> Sides |
     across = np.resize(small(problem.weight[:, 0, 0, :]), (c, 1, 1, problem.weight.shape[3]))
     plain = problem.but(x=small(problem.x), weight=down * across, bias=None, padding_mode="zeros", groups=c)
     rows, columns = plain.padding
-    first = plain.but(
-        weight=down, stride=(plain.stride[0], 1), padding=(rows, (0, 0)), dilation=(plain.dilation[0], 1)
-    )
+    first = plain.but(weight=down, stride=(plain.stride[0], 1), padding=(rows, (0, 0)), dilation=(plain.dilation[0], 1))
     middle = run(first)
     if middle.tolerance.any():
         return None
@@ -346,7 +343,8 @@ def separable_filters_separate(problem: Conv2d, run: Run, pick: Pick) -> Sides |
 
 @law("LAW-C24, PAD-12")
 def a_constant_adds_its_share(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
-    """Without padding, or with reflect, replicate or circular padding, adding 3 to the image adds 3 times the sum of the
+    """Without padding, or with reflect, replicate or circular padding, adding 3 to the image adds 3 times the
+    sum of the
     filter to every output."""
     plain = problem.but(x=small(problem.x), weight=small(problem.weight), bias=None)
     if problem.padding_mode == "zeros":
@@ -358,7 +356,8 @@ def a_constant_adds_its_share(problem: Conv2d, run: Run, pick: Pick) -> Sides | 
 
 @law("LAW-C25")
 def strided_is_a_sum_of_phases(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
-    """Without padding, a strided convolution is the sum over phases of dense ones: every s-th pixel with every s-th tap."""
+    """Without padding, a strided convolution is the sum over phases of dense ones: every s-th pixel with every
+    s-th tap."""
     plain = _without_padding(problem).but(dilation=(1, 1), bias=None)
     rows, columns = plain.stride
     if (rows, columns) == (1, 1):
@@ -379,7 +378,8 @@ def strided_is_a_sum_of_phases(problem: Conv2d, run: Run, pick: Pick) -> Sides |
 
 @law("LAW-C26")
 def dilated_is_interleaved_phases(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
-    """Without padding and with stride 1, every d-th output of a dilated filter is the dense filter on every d-th pixel."""
+    """Without padding and with stride 1, every d-th output of a dilated filter is the dense filter on every
+    d-th pixel."""
     plain = _without_padding(problem).but(stride=(1, 1))
     rows, columns = plain.dilation
     if (rows, columns) == (1, 1):
@@ -428,13 +428,15 @@ def first_group(problem: Conv2d) -> Conv2d:
 
 def composed(first: Tensor, second: Tensor) -> Tensor:
     """The filters (L, C, ., .) of one layer that does what `first` (K, C, ., .) and then `second` (L, K, ., .) do."""
-    k, c, r1, s1 = first.shape
+    _, c, r1, s1 = first.shape
     outputs, _, r2, s2 = second.shape
     out = np.zeros((outputs, c, r1 + r2 - 1, s1 + s2 - 1))
     w = np.asarray(first, np.float64)
     for r in range(r2):
         for s in range(s2):
-            out[:, :, r : r + r1, s : s + s1] += np.einsum("lk,kcrs->lcrs", np.asarray(second, np.float64)[:, :, r, s], w)
+            out[:, :, r : r + r1, s : s + s1] += np.einsum(
+                "lk,kcrs->lcrs", np.asarray(second, np.float64)[:, :, r, s], w
+            )
     return out.astype(first.dtype)
 
 

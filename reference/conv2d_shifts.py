@@ -21,7 +21,8 @@ Tensor = npt.NDArray[Any]
 
 @law("EQV-02")
 def shifts_by_cropping(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
-    """Without padding, cutting a*stride rows and b*stride columns off the image cuts a rows and b columns off the output."""
+    """Without padding, cutting a*stride rows and b*stride columns off the image cuts a rows and b columns off
+    the output."""
     rows, columns = problem.axes
     x = enlarged(problem.x, rows.span + 2 * rows.stride, columns.span + 2 * columns.stride)
     plain = problem.but(x=x, padding=NONE, padding_mode="zeros")
@@ -32,7 +33,8 @@ def shifts_by_cropping(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
 
 @law("EQV-03")
 def shifts_in_the_interior(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
-    """Whatever the padding and whatever enters at the border: windows that lie wholly on the image see the shifted image
+    """Whatever the padding and whatever enters at the border: windows that lie wholly on the image see the
+    shifted image
     as the unshifted one."""
     rows, columns = problem.axes
     a, b = pick.integer(-2, 2), pick.integer(-2, 2)
@@ -43,7 +45,7 @@ def shifts_in_the_interior(problem: Conv2d, run: Run, pick: Pick) -> Sides | Non
     there = here.but(x=moved(x, a * rows.stride, b * columns.stride, fill))
     first, second = run(here), run(there)
     rows, columns = here.axes
-    i, j = _both_inside(rows.inside.all(axis=1), a), _both_inside(columns.inside.all(axis=1), b)
+    i, j = _both_inside(rows.inside, a), _both_inside(columns.inside, b)
     if not (i.size and j.size):
         return None
     return second[:, :, i[:, None], j], first[:, :, i[:, None] - a, j - b]
@@ -122,8 +124,9 @@ def moved(x: Tensor, down: int, right: int, fill: Tensor) -> Tensor:
     return out
 
 
-def _both_inside(whole: npt.NDArray[np.bool_], shift: int) -> npt.NDArray[np.int64]:
+def _both_inside(inside: npt.NDArray[np.bool_], shift: int) -> npt.NDArray[np.int64]:
     """The outputs i for which i and i - shift exist and have their windows wholly on the image."""
+    whole = np.asarray(inside.all(axis=1))
     i = np.arange(whole.size)
     there = (i - shift >= 0) & (i - shift < whole.size)
     return i[whole & there & whole[np.clip(i - shift, 0, whole.size - 1)]]

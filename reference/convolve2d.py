@@ -26,8 +26,10 @@ class Convolve2d(Op):
 
         y[i,j] = sum over u in [-a, a], v in [-b, b] of kernel[a + u, b + v] * x[i - u, j - v]
 
-    The kernel is (2a+1, 2b+1) and is stored with its corner u = -a, v = -b first, so that it is flipped: a single one in x
-    is replaced by the kernel itself. The output has the size of x. Source: the lecture's G[i,j], whose legend "k x k" means
+    The kernel is (2a+1, 2b+1) and is stored with its corner u = -a, v = -b first, so that it is flipped: a
+    single one in x
+    is replaced by the kernel itself. The output has the size of x. Source: the lecture's G[i,j], whose legend "k x
+    k" means
     (2k+1) x (2k+1).
     """
 
@@ -78,7 +80,7 @@ class Convolve2d(Op):
     @rule(lambda self, pick: _even(self, pick), CORE, "L007, E02")
     def the_kernel_has_a_centre(self) -> bool:
         """Both sides of the kernel are odd."""
-        return self.kernel.shape[0] % 2 == 1 and self.kernel.shape[1] % 2 == 1
+        return bool(self.kernel.shape[0] % 2 == 1 and self.kernel.shape[1] % 2 == 1)
 
     @law("LAW-C5, CONV-02")
     def it_is_a_correlation_with_the_flipped_kernel(self, run: Run, pick: Pick) -> Sides | None:
@@ -149,7 +151,13 @@ class Convolve2d(Op):
         """The animated 5x5 image: the symmetric filter hides the flip, the filter 1..9 shows it, in the middle 3x3."""
         x = np.asarray(ANIMATION, np.float64).astype(dtype)
         symmetric = [[2, 2, 3, 1, 1], [1, 4, 3, 4, 1], [1, 2, 4, 3, 3], [1, 2, 3, 4, 1], [0, 2, 2, 1, 1]]
-        counting = [[10, 18, 17, 11, 3], [19, 34, 35, 26, 11], [7, 20, 36, 37, 23], [1, 14, 29, 38, 23], [4, 16, 26, 23, 9]]
+        counting = [
+            [10, 18, 17, 11, 3],
+            [19, 34, 35, 26, 11],
+            [7, 20, 36, 37, 23],
+            [1, 14, 29, 38, 23],
+            [4, 16, 26, 23, 9],
+        ]
         return [
             (cls(x=x, kernel=np.asarray(CROSS, np.float64).astype(dtype)), np.asarray(symmetric, np.float64)),
             (cls(x=x, kernel=np.asarray(COUNTING, np.float64).astype(dtype)), np.asarray(counting, np.float64)),

@@ -38,7 +38,7 @@ class Linear(Op):
         return self.x.shape[0], self.weight.shape[0]
 
     def reference(self) -> Array:
-        y = np.matmul(as_float(self.x), as_float(self.weight).T)
+        y: Array = np.matmul(as_float(self.x), as_float(self.weight).T)
         return y if self.bias is None else y + as_float(self.bias)
 
     def truth(self) -> tuple[Array, Array]:
@@ -75,12 +75,12 @@ class Linear(Op):
     @rule(lambda self, pick: self.but(weight=np.concatenate([self.weight, self.weight[:, :1]], axis=1)), CORE, "FC-07")
     def inner_sizes_agree(self) -> bool:
         """A row of weights is as long as a row of x."""
-        return self.x.shape[1] == self.weight.shape[1]
+        return bool(self.x.shape[1] == self.weight.shape[1])
 
     @rule(lambda self, pick: self.but(bias=np.ones(self.weight.shape[0] + pick.one_of((2, -1)), self.x.dtype)))
     def bias_is_one_per_output(self) -> bool:
         """A bias has one value for each output."""
-        return self.bias is None or self.bias.shape[0] == self.weight.shape[0]
+        return self.bias is None or bool(self.bias.shape[0] == self.weight.shape[0])
 
     @law("LAW-A7")
     def linear_in_the_inputs(self, run: Run, pick: Pick) -> Sides | None:

@@ -93,11 +93,10 @@ class MaxPool2d(Op):
 
     @law("LAW-P6")
     def pooling_an_enlarged_result_gives_it_back(self, run: Run, pick: Pick) -> Sides | None:
-        """With windows side by side and no padding: pool, repeat each value over its window, pool again: nothing changes."""
+        """With windows side by side and no padding: pool, repeat each value over its window, pool again:
+        nothing changes."""
         k = self.kernel_size
-        once = self.but(
-            x=enlarged(self.x, *k), stride=k, padding=pool.NONE, dilation=(1, 1), ceil_mode=False
-        )
+        once = self.but(x=enlarged(self.x, *k), stride=k, padding=pool.NONE, dilation=(1, 1), ceil_mode=False)
         y = run.values(once)
         spread = np.repeat(np.repeat(y, k[0], axis=2), k[1], axis=3).astype(self.dtype)
         return run.values(once.but(x=spread)), y
@@ -136,7 +135,8 @@ class MaxPool2d(Op):
 
     @law("LAW-P12")
     def two_poolings_are_one(self, run: Run, pick: Pick) -> Sides | None:
-        """Without padding and holes, windows k1, k2 with strides s1 <= k1 and s2 are one of k1 + (k2-1)*s1, stride s1*s2."""
+        """Without padding and holes, windows k1, k2 with strides s1 <= k1 and s2 are one of k1 + (k2-1)*s1,
+        stride s1*s2."""
         k1 = self.kernel_size
         s1 = (min(self.stride[0], k1[0]), min(self.stride[1], k1[1]))
         k2, s2 = (pick.integer(1, 3), pick.integer(1, 3)), (pick.integer(1, 2), pick.integer(1, 2))
@@ -164,7 +164,8 @@ class MaxPool2d(Op):
 
     @law("LAW-P20, MAXP-13")
     def dilated_is_interleaved_phases(self, run: Run, pick: Pick) -> Sides | None:
-        """Without padding and with stride 1, every d-th output of a dilated window is the dense one on every d-th pixel."""
+        """Without padding and with stride 1, every d-th output of a dilated window is the dense one on every
+        d-th pixel."""
         rows, columns = self.dilation
         if (rows, columns) == (1, 1):
             return None
@@ -177,7 +178,8 @@ class MaxPool2d(Op):
 
     @law("MAXP-09, GEN-18", STRICT)
     def nan_propagates(self, run: Run, pick: Pick) -> Sides | None:
-        """A window that holds a NaN gives NaN wherever the NaN lies in it, and no other output is touched; a backend that
+        """A window that holds a NaN gives NaN wherever the NaN lies in it, and no other output is touched; a
+        backend that
         declares `max_pool_nan: ignore` gives the largest of the others, and NaN for NaN alone."""
         x = np.array(self.x)
         at = tuple(pick.integer(0, n - 1) for n in x.shape)
@@ -205,13 +207,12 @@ class MaxPool2d(Op):
 
     @example("MAXP-07, MAXP-13, SHP-05")
     def rows_of_numbers(cls: Any, dtype: np.dtype[Any]) -> Worked:
-        """-1 -2 -3 with padding stays negative: -1 -1 -2; 1..7 with three taps two apart gives 5 6 7; sizes rounded up."""
+        """-1 -2 -3 with padding stays negative: -1 -1 -2; 1..7 with three taps two apart gives 5 6 7; sizes
+        rounded up."""
         row = image([np.arange(1.0, 8.0)], dtype)
         sizes: Worked = []
         for n, k, s, p, y in ((4, 2, 3, 1, [1, 4]), (6, 1, 4, 0, [1, 5]), (5, 2, 2, 0, [2, 4, 5])):
-            problem = cls(
-                x=row[..., :n], kernel_size=(1, k), stride=(1, s), padding=((0, 0), (p, p)), ceil_mode=True
-            )
+            problem = cls(x=row[..., :n], kernel_size=(1, k), stride=(1, s), padding=((0, 0), (p, p)), ceil_mode=True)
             sizes.append((problem, output([y])))
         negative = cls(x=image([[-1, -2, -3]], dtype), kernel_size=(1, 3), stride=1, padding=((0, 0), (1, 1)))
         return [

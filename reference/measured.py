@@ -82,9 +82,7 @@ class Measured:
 
 def concatenate(parts: list[Measured], axis: int) -> Measured:
     """Join along an axis, as numpy.concatenate."""
-    return Measured(
-        np.concatenate([p.value for p in parts], axis), np.concatenate([p.tolerance for p in parts], axis)
-    )
+    return Measured(np.concatenate([p.value for p in parts], axis), np.concatenate([p.tolerance for p in parts], axis))
 
 
 def two_sum(a: Array, b: Array) -> tuple[Array, Array]:

@@ -126,6 +126,7 @@ class Op:
     name: ClassVar[str]
     clauses: ClassVar[tuple[Clause, ...]]
     chapters: ClassVar[tuple[ModuleType, ...]] = ()  # modules with more clauses: laws, examples, edges
+    _tensors: ClassVar[frozenset[str]] = frozenset()  # the fields that are arrays
     has_batch: ClassVar[bool] = True  # axis 0 of `x` is `n`, and every image is treated alone
 
     # What a subclass provides.
@@ -174,7 +175,7 @@ class Op:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return cast("np.dtype[Any]", self.arrays()["x"].dtype)
+        return self.arrays()["x"].dtype
 
     def arrays(self) -> dict[str, Tensor]:
         """The arrays that are present, by field name, `x` first."""
@@ -230,7 +231,7 @@ class Op:
 
     @classmethod
     def _array_fields(cls) -> frozenset[str]:
-        return cast("frozenset[str]", cls.__dict__["_tensors"])
+        return cls._tensors
 
     @classmethod
     def _kind_of(cls, field: str) -> str:
@@ -273,11 +274,10 @@ C = TypeVar("C", bound=type[Op])
 def operation(cls: C) -> C:
     """Make a class an operation: a frozen, keyword-only dataclass whose tagged methods are its clauses."""
     cls.name = snake_case(cls.__name__)
-    annotations = cls.__dict__.get("__annotations__", {})
-    cls._tensors = frozenset(k for k, v in annotations.items() if str(v).startswith("Tensor"))  # type: ignore[attr-defined]
-    made = dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)(cls)
-    made.clauses = tuple(_clauses(made, cls.name))
-    return made
+    cls._tensors = frozenset(k for k, v in inspect.get_annotations(cls).items() if str(v).startswith("Tensor"))
+    dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)(cls)
+    cls.clauses = tuple(_clauses(cls, cls.name))
+    return cls
 
 
 def _clauses(cls: type[Op], op: str) -> Iterable[Clause]:

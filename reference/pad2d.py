@@ -65,7 +65,8 @@ class Pad2d(Op):
     padding one axis after the other gives, in either order. Values are copied bit for bit.
 
     reflect needs padding of at most n-1 on each side and circular at most n; zeros and replicate take any.
-    Source: the lecture's slides on zero, replication and reflection padding; limits as in PyTorch, TensorFlow and WebNN.
+    Source: the lecture's slides on zero, replication and reflection padding; limits as in PyTorch, TensorFlow and
+    WebNN.
     """
 
     x: Tensor  # (N, C, H, W)
@@ -86,7 +87,8 @@ class Pad2d(Op):
     def draw(cls, pick: Pick) -> Self:
         mode = pick.one_of(MODES, (25, 25, 25, 25))
         n, c = pick.integer(1, 3), pick.integer(1, 4, unlike=(1,))
-        sides, lengths = [], []
+        sides: list[tuple[int, int]] = []
+        lengths: list[int] = []
         for _ in range(2):
             pair = pick.integer(0, 5), pick.integer(0, 5)
             least = {"reflect": max(pair) + 1, "circular": max(pair)}.get(mode, 1)
@@ -113,7 +115,7 @@ class Pad2d(Op):
     @rule(lambda self, pick: rules.with_number(self, pick, -1, "padding"), STRICT)
     def padding_is_not_negative(self) -> bool:
         """No padding is negative; padding does not crop."""
-        return min(rules.flat(self, "padding")) >= 0
+        return bool(min(rules.flat(self, "padding")) >= 0)
 
     @rule(lambda self, pick: self.but(mode=pick.one_of(("mirror", "edge", "", "ZEROS"))), STRICT)
     def mode_is_known(self) -> bool:

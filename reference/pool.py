@@ -29,8 +29,9 @@ def axes(problem: Pool) -> tuple[Window, Window]:
             problem.kernel_size[a],
             problem.stride[a],
             dilation[a],
-            *problem.padding[a],
-            ceil=problem.ceil_mode,
+            problem.padding[a][0],
+            problem.padding[a][1],
+            problem.ceil_mode,
         )
         for a in (0, 1)
     )
@@ -80,9 +81,7 @@ def _holding_input(drawn: Window, ceil: bool, tame: bool, dilated: bool) -> Wind
     if tame:
         before = after = min(before, drawn.taps // 2)
     while True:
-        axis = Window(
-            drawn.length, drawn.taps, drawn.stride, drawn.dilation if dilated else 1, before, after, ceil
-        )
+        axis = Window(drawn.length, drawn.taps, drawn.stride, drawn.dilation if dilated else 1, before, after, ceil)
         if axis.fits and axis.holds_input():
             return axis
         if not axis.fits:
@@ -122,19 +121,19 @@ def parameters_are_whole(problem: Pool) -> bool:
 @rule(lambda problem, pick: rules.with_number(problem, pick, pick.one_of((0, -1)), "kernel_size"), STRICT, "MAXP-15")
 def kernel_size_is_positive(problem: Pool) -> bool:
     """A window has at least one row and one column."""
-    return min(problem.kernel_size) >= 1
+    return bool(min(problem.kernel_size) >= 1)
 
 
 @rule(lambda problem, pick: rules.with_number(problem, pick, pick.one_of((0, -1)), "stride"), STRICT, "MAXP-15")
 def stride_is_positive(problem: Pool) -> bool:
     """Both strides are at least 1."""
-    return min(problem.stride) >= 1
+    return bool(min(problem.stride) >= 1)
 
 
 @rule(lambda problem, pick: rules.with_number(problem, pick, -1, "padding"), STRICT, "MAXP-15")
 def padding_is_not_negative(problem: Pool) -> bool:
     """No padding is negative; padding does not crop."""
-    return min(rules.flat(problem, "padding")) >= 0
+    return bool(min(rules.flat(problem, "padding")) >= 0)
 
 
 @rule(lambda problem, pick: _too_small(problem, pick), STRICT, "SHP-06, GEN-15")
@@ -163,7 +162,9 @@ def _too_small(problem: Pool, pick: Pick) -> Pool:
 
 
 def _window_off_the_image(problem: Pool, pick: Pick) -> Pool:
-    if hasattr(problem, "dilation") and pick.flag():  # two taps astride a single pixel: padding of half a window suffices
+    if (
+        hasattr(problem, "dilation") and pick.flag()
+    ):  # two taps astride a single pixel: padding of half a window suffices
         x = np.ascontiguousarray(problem.x[:, :, :1, :1])
         return problem.but(x=x, kernel_size=(2, 1), padding=((1, 1), (0, 0)), dilation=(2, 1))
     axis = pick.integer(0, 1)
@@ -222,9 +223,7 @@ def flips_commute(problem: Pool, run: Run, pick: Pick) -> Sides | None:
     if straight.broken_rules():
         return None
     (top, bottom), (left, right) = problem.padding
-    flipped = straight.but(
-        x=np.ascontiguousarray(problem.x[:, :, ::-1, ::-1]), padding=((bottom, top), (right, left))
-    )
+    flipped = straight.but(x=np.ascontiguousarray(problem.x[:, :, ::-1, ::-1]), padding=((bottom, top), (right, left)))
     return run(flipped), run(straight)[:, :, ::-1, ::-1]
 
 
@@ -255,7 +254,8 @@ def shifts_on_the_torus(problem: Pool, run: Run, pick: Pick) -> Sides | None:
 
 @law("EQV-02")
 def shifts_by_cropping(problem: Pool, run: Run, pick: Pick) -> Sides | None:
-    """Without padding, cutting a*stride rows and b*stride columns off the image cuts a rows and b columns off the output."""
+    """Without padding, cutting a*stride rows and b*stride columns off the image cuts a rows and b columns off
+    the output."""
     rows, columns = axes(problem)
     x = enlarged(problem.x, rows.span + 2 * rows.stride, columns.span + 2 * columns.stride)
     plain = problem.but(x=x, padding=NONE, ceil_mode=False)

@@ -62,7 +62,8 @@ def dtype_named(name: str) -> np.dtype[Any]:
     if name == "bfloat16":
         import ml_dtypes
 
-        return np.dtype(ml_dtypes.bfloat16)
+        bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return bfloat16
     return np.dtype(name)
 
 
@@ -78,7 +79,9 @@ def round_to(values: Array, to: Format) -> Array:
     with np.errstate(invalid="ignore", over="ignore"):
         rounded = np.asarray(np.rint(values / step) * step)
     finite = np.isfinite(values)
-    return np.where(finite & (np.abs(rounded) > to.largest), np.copysign(np.inf, values), np.where(finite, rounded, values))
+    return np.where(
+        finite & (np.abs(rounded) > to.largest), np.copysign(np.inf, values), np.where(finite, rounded, values)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +215,9 @@ def dot_bound(
     forced = np.zeros(value.shape, bool)
     if whole and not (arithmetic.input_rounding and np.any(magnitude > 2.0**11)):
         forced = partial <= 2.0**acc.p
-    return forced_where(forced, Bound(error, magnitude == 0, _overflow(partial, error, acc), size + magnitude), value, arithmetic, bias)
+    return forced_where(
+        forced, Bound(error, magnitude == 0, _overflow(partial, error, acc), size + magnitude), value, arithmetic, bias
+    )
 
 
 def forced_where(forced: Mask, bound: Bound, value: Array, arithmetic: Arithmetic, bias: Array | float = 0.0) -> Bound:

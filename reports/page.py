@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
+
 from convspec.reports.grids import Comparison, Grid, compare, draw
 from convspec.reports.record import (
     ArrayInfo,
@@ -31,7 +33,6 @@ from convspec.reports.record import (
     read_run,
     write_whole,
 )
-from markupsafe import Markup
 
 HERE = Path(__file__).parent
 
@@ -595,9 +596,7 @@ def write_summary(run_folder: Path) -> Path:
         others = f"{tally['thin']} | {tally['unsupported']} | {tally['not run']}"
         verdict = card.sentence if all(word in BY_WORD for word in tally.counts) else _code(card.sentence)
         passed = f"{tally['pass']}/{tally.exercised}"
-        lines.append(
-            f"| {_code(card.backend.name)} | {card.glyph} {verdict} | {passed} | {others} | {worst} |"
-        )
+        lines.append(f"| {_code(card.backend.name)} | {card.glyph} {verdict} | {passed} | {others} | {worst} |")
     if page.groups:
         lines += ["", "## Failures", ""]
     for group in page.groups:

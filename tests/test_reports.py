@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from convspec.reports.page import visible, write_page, write_summary
 from convspec.reports.record import (
     ArrayInfo,

@@ -1,0 +1,31 @@
+# Both first commands do all the set-up that they need: a virtual environment in .venv, nothing outside it.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: conformance test check types conformance-smoke clean
+
+conformance: .venv/core  ## check the NumPy and the bundled C backend, and write the page
+	$(BIN)/pytest conformance/ --backend=numpy --backend=c
+
+test: .venv/full  ## the project's own tests
+	$(BIN)/pytest tests/ -n 2
+
+check: .venv/full types  ## what must hold before a change lands, besides the tests
+	$(BIN)/ruff check .
+	$(BIN)/pytest conformance/ --backend=numpy --backend=c --backend=torch --profile=smoke -q
+
+types: .venv/full  ## mypy --strict on the package as it is installed
+	rm -rf build/typed && $(BIN)/python -m pip install -q --no-deps --target build/typed .
+	cd build/typed && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p convspec
+
+.venv/core: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -e . -c constraints.txt
+	touch $@
+
+.venv/full: .venv/core
+	$(BIN)/python -m pip install -q -e '.[torch,test,lint]' -c constraints.txt
+	touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info conformance-results .pytest_cache .mypy_cache .ruff_cache

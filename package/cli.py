@@ -1,0 +1,146 @@
+"""The convspec command: run the suite from anywhere, look at what there is, render a run again."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+USAGE = 4  # the exit code of pytest for a command line that cannot be used
+
+
+class _OneLine(click.Group):
+    """A wrong command line is told in one line, with exit code 4, as the suite does under pytest."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **(kwargs | {"standalone_mode": False}))
+        except click.exceptions.Abort:
+            sys.exit(2)
+        except click.ClickException as error:
+            click.echo(f"convspec: {error.format_message()}", err=True)
+            sys.exit(USAGE)
+
+
+@click.group(cls=_OneLine, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="convspec")
+def main() -> None:
+    """Check kernels for convolutional networks against their specification."""
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def run(arguments: tuple[str, ...]) -> None:
+    """Run the suite: the options of `pytest conformance/`, isolated from the current folder's configuration."""
+    import pytest
+
+    with resources.as_file(resources.files("convspec.conformance").joinpath("isolated.ini")) as config:
+        isolated = [
+            "-c",
+            str(config),
+            "--rootdir",
+            str(Path.cwd()),
+            "--noconftest",
+            "-p",
+            "convspec.conformance.plugin",
+        ]
+        sys.exit(pytest.main([*isolated, "--pyargs", "convspec.conformance", *arguments]))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def report(folder: Path) -> None:
+    """Render the page of a run again, also of one that was interrupted or killed."""
+    from convspec.reports.page import write_page, write_summary
+    from convspec.reports.record import NotARun
+
+    try:
+        page = write_page(folder)
+        write_summary(folder)
+    except NotARun as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(page)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def backends(as_json: bool) -> None:
+    """The shipped backends: version, device, arithmetic, dtypes, or why one is not available here."""
+    from convspec.adapters import SHIPPED, CannotLoad, load
+
+    rows = []
+    for name in SHIPPED:
+        try:
+            b = load(name)
+        except CannotLoad as error:
+            rows.append({"name": name, "available": False, "why": str(error)})
+            continue
+        rows.append(
+            {
+                "name": name,
+                "available": True,
+                "version": b.version,
+                "device": b.device,
+                "arithmetic": b.relaxed or "ieee",
+                "dtypes": list(b.dtypes),
+                "operations": list(b.operations),
+            }
+        )
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("backend", "version", "device", "arithmetic", "dtypes", box=None)
+    for row in rows:
+        if row["available"]:
+            table.add_row(*(str(row[k]) for k in ("name", "version", "device", "arithmetic")), " ".join(row["dtypes"]))  # type: ignore[arg-type]
+        else:
+            table.add_row(str(row["name"]), str(row["why"]))
+    Console().print(table)
+
+
+@main.command()
+@click.argument("name", default="")
+def spec(name: str) -> None:
+    """The text of an operation or of a clause; without a name, the table of contents."""
+    from convspec.conformance.checks import all_clauses
+    from convspec.reference import OPS
+
+    clauses = all_clauses()
+    if not name:
+        for op in OPS:
+            count = sum(c.op == op.name for c in clauses)
+            click.echo(f"{op.name:12} {count:3} clauses  {(op.__doc__ or '').splitlines()[0]}")
+        return
+    for op in OPS:
+        if name in (op.name, op.__name__):
+            click.echo(f"{op.__doc__}\n")
+            for c in clauses:
+                if c.op == op.name:
+                    click.echo(f"  {c.name} ({c.kind}, {c.level})\n      {c.title}")
+            return
+    for c in clauses:
+        if c.name == name:
+            click.echo(f"{c.name} ({c.kind}, {c.level}; {c.source})\n\n{c.text}")
+            return
+    near = difflib.get_close_matches(name, [c.name for c in clauses] + [op.name for op in OPS], n=1)
+    raise click.ClickException(f"no operation or clause {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+@main.command()
+def env() -> None:
+    """What a bug report should say about this machine."""
+    from convspec.conformance.session import environment
+
+    for fact, value in environment().items():
+        click.echo(f"{fact}: {value}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""A right backend to break, the table of broken ones, and the few moves that several of them need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from convspec.reference import OPS, Op
+from convspec.reference.op import snake_case
+
+Tensor = npt.NDArray[Any]
+Array = npt.NDArray[np.float64]
+B = TypeVar("B", bound=type)
+
+NAMES = tuple(op.name for op in OPS)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """One bug in one operation, and the clauses that must see it: first the one that names it."""
+
+    backend: type
+    op: str
+    clauses: tuple[str, ...]
+    elements: int  # the smallest failing problem of a general check has no more input elements than this
+
+    @property
+    def name(self) -> str:
+        return snake_case(self.backend.__name__)
+
+    @property
+    def text(self) -> str:
+        return (self.backend.__doc__ or "").strip()
+
+
+TABLE: list[Broken] = []
+
+
+def broken(elements: int = 20, every: str = "", **clauses: str) -> Callable[[B], B]:
+    """Enter a backend into the table, once for each operation that it breaks.
+
+    `conv2d="a_clause another"` names the clauses of an operation that fail; `every` those of all operations that have
+    them, but for the operations named on their own.
+    """
+
+    def enter(backend: B) -> B:
+        for op in OPS:
+            general = every if not clauses.keys() & {op.name} else ""
+            names = [*general.split(), *clauses.get(op.name, "").split()]
+            if not op.has_batch:
+                names = [n for n in names if n != "images_are_independent"]
+            if names:
+                TABLE.append(Broken(backend, op.name, tuple(f"{op.name}.{n}" for n in names), elements))
+        return backend
+
+    return enter
+
+
+class Right:
+    """Every operation, right: the truth rounded once. A bug overrides one method, or `answer` for all of them."""
+
+    dtypes = ("float32", "float64")
+
+    def answer(self, problem: Op) -> Any:
+        return rounded(problem.expected(), problem)
+
+    def convolve2d(self, problem: Any) -> Any:
+        return self.answer(problem)
+
+    def pad2d(self, problem: Any) -> Any:
+        return self.answer(problem)
+
+    def conv2d(self, problem: Any) -> Any:
+        return self.answer(problem)
+
+    def max_pool2d(self, problem: Any) -> Any:
+        return self.answer(problem)
+
+    def avg_pool2d(self, problem: Any) -> Any:
+        return self.answer(problem)
+
+    def relu(self, problem: Any) -> Any:
+        return self.answer(problem)
+
+    def linear(self, problem: Any) -> Any:
+        return self.answer(problem)
+
+
+def rounded(values: Any, problem: Op) -> Tensor:
+    """Rounded once to the dtype of the problem."""
+    return np.asarray(np.asarray(values, np.float64).astype(problem.dtype))
+
+
+def wide(array: Any) -> Array:
+    return np.asarray(array, np.float64)
+
+
+def source(at: Any, length: int, mode: str = "zeros") -> npt.NDArray[np.int64]:
+    """Which input position a position copies in a padding mode; -1 where there is none."""
+    at = np.asarray(at)
+    if mode == "zeros":
+        return np.where((at >= 0) & (at < length), at, -1)
+    if mode == "replicate":
+        return np.clip(at, 0, length - 1)
+    if mode == "circular":
+        return np.mod(at, length)
+    period = max(2 * (length - 1), 1)
+    back = np.mod(at, period)
+    return np.minimum(back, period - back) if length > 1 else np.zeros_like(at)
+
+
+def taken(x: Tensor, rows: Any, columns: Any, outside: float = 0.0) -> Array:
+    """x (N, C, H, W) at rows (I, R) and columns (J, S), -1 being outside: (N, C, I, J, R, S)."""
+    rows, columns = rows[:, None, :, None], columns[None, :, None, :]
+    inside = (rows >= 0) & (rows < x.shape[2]) & (columns >= 0) & (columns < x.shape[3])
+    rows, columns = np.clip(rows, 0, x.shape[2] - 1), np.clip(columns, 0, x.shape[3] - 1)
+    return np.where(inside, wide(x)[:, :, rows, columns], outside)
+
+
+def significant(values: Any, bits: int) -> Array:
+    """The nearest numbers of so many significant bits."""
+    mantissa, exponent = np.frexp(wide(values))
+    return np.ldexp(np.rint(mantissa * 2.0**bits) / 2.0**bits, exponent)
+
+
+def last_pair_repeats(y: Array) -> Array:
+    """Outputs made in pairs of columns, an odd last one left with what its neighbour has."""
+    y = np.array(y)
+    if y.shape[-1] > 1 and y.shape[-1] % 2:
+        y[..., -1] = y[..., -2]
+    return y

@@ -1,0 +1,231 @@
+"""Bugs that any operation can have: in what comes back, in what is read, in what is remembered, in what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from convspec.reference import InvalidProblem, Op
+
+from .base import Right, Tensor, broken, rounded, wide
+
+
+@broken(every="dtype_is_that_of_x")
+class AnswersInFloat64(Right):
+    """The result comes back in the accumulator's float64."""
+
+    def answer(self, problem: Op) -> Any:
+        return problem.expected()
+
+
+@broken(every="dtype_is_that_of_x")
+class AnswersAList(Right):
+    """The result comes back as nested lists."""
+
+    def answer(self, problem: Op) -> Any:
+        return super().answer(problem).tolist()
+
+
+@broken(every="size_follows_the_formula")
+class AnswersNone(Right):
+    """The result is written into a buffer of its own and nothing is returned."""
+
+    def answer(self, problem: Op) -> Any:
+        super().answer(problem)
+
+
+@broken(every="size_follows_the_formula exact_on_integers")
+class TransposesTheResult(Right):
+    """Rows and columns of the result are exchanged, as a column-major library leaves them."""
+
+    def answer(self, problem: Op) -> Any:
+        y = super().answer(problem)
+        return y.swapaxes(-1, -2) if y.ndim > 1 else np.append(y, y[-1:])
+
+
+@broken(
+    every="one_pixel",
+    linear="one_number",
+    relu="one_number",
+    pad2d="size_follows_the_formula",
+)
+class SqueezesTheResult(Right):
+    """Axes of length one are lost."""
+
+    def answer(self, problem: Op) -> Any:
+        return np.squeeze(super().answer(problem))
+
+
+@broken(every="exact_on_integers within_the_bound")
+class MissesTheLastElement(Right):
+    """The loop over the outputs ends one too early and leaves the last at zero."""
+
+    def answer(self, problem: Op) -> Any:
+        y = super().answer(problem)
+        y.reshape(-1)[-1:] = 0
+        return y
+
+
+@broken(every="exact_on_integers within_the_bound")
+class AnswersNaN(Right):
+    """The output is never written: NaN throughout."""
+
+    def answer(self, problem: Op) -> Any:
+        return np.full_like(super().answer(problem), np.nan)
+
+
+@broken(every="within_the_bound repeating_a_call_repeats_the_bits")
+class AddsNoise(Right):
+    """Every second call is a thousandth off, as from a race."""
+
+    calls = 0
+
+    def answer(self, problem: Op) -> Any:
+        self.calls += 1
+        return rounded(problem.expected() * (1 + self.calls % 2 / 1024) + self.calls % 2 / 1024, problem)
+
+
+@broken(every="repeating_a_call_repeats_the_bits")
+class RepeatsAllButTheLastBit(Right):
+    """Every second call differs in the last bit, as an atomic sum in no fixed order does."""
+
+    calls = 0
+
+    def answer(self, problem: Op) -> Any:
+        self.calls += 1
+        y = super().answer(problem)
+        return np.nextafter(y, np.inf, dtype=y.dtype) if self.calls % 2 else y
+
+
+@broken(every="images_are_independent")
+class RepeatsTheFirstImage(Right):
+    """Every image of the batch gets the first one's answer: the batch is never advanced."""
+
+    def answer(self, problem: Op) -> Any:
+        y = super().answer(problem)
+        return np.array(np.broadcast_to(y[:1], y.shape))
+
+
+@broken(every="arguments_are_not_modified")
+class WorksInPlace(Right):
+    """x is used as the working space and left changed."""
+
+    def answer(self, problem: Op) -> Any:
+        y = super().answer(problem)
+        x = problem.arrays()["x"]
+        if x.flags.writeable and not _drawn(x):
+            x += 1
+        return y
+
+
+def _drawn(x: Tensor) -> bool:
+    """Does the array belong to the shared list of problems? Those are left alone, for the sake of the next backend."""
+    return x.base is not None
+
+
+@broken(every="views_equal_copies")
+class IgnoresStrides(Right):
+    """The memory behind an array is read from its first element onwards, whatever its strides."""
+
+    def answer(self, problem: Op) -> Any:
+        return super().answer(problem.but(**{name: _in_memory(a) for name, a in problem.arrays().items()}))
+
+
+def _in_memory(array: Tensor) -> Tensor:
+    """The elements that follow the first one in memory; where the memory ends, zeros."""
+    if array.flags.c_contiguous or not array.size:
+        return array
+    owner = array
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    memory = owner.ravel(order="K")
+    start = (array.ctypes.data - owner.ctypes.data) // array.itemsize
+    found = memory[start : start + array.size]
+    return np.append(found, np.zeros(array.size - found.size, array.dtype)).reshape(array.shape)
+
+
+@broken(every="views_equal_copies")
+class RefusesNegativeSteps(Right):
+    """Arrays with negative strides are refused."""
+
+    def answer(self, problem: Op) -> Any:
+        if any(stride < 0 for a in problem.arrays().values() for stride in a.strides):
+            raise ValueError("some of the strides are negative")
+        return super().answer(problem)
+
+
+@broken(every="an_empty_batch", convolve2d="exact_on_integers", relu="an_empty_array")
+class DividesByTheBatch(Right):
+    """The work per image is found by a division that an empty batch, or an image of zeros, makes fail."""
+
+    def answer(self, problem: Op) -> Any:
+        x = problem.arrays()["x"]
+        int(x.size) // (x.shape[0] if problem.has_batch and x.size else int(np.any(x)))
+        return super().answer(problem)
+
+
+@broken(every="within_the_bound")
+class RoundsToEightBits(Right):
+    """x is rounded to bfloat16's 8 bits on the way in, and nothing says so."""
+
+    def answer(self, problem: Op) -> Any:
+        from .base import significant
+
+        return super().answer(problem.but(x=significant(problem.arrays()["x"], 8).astype(problem.dtype)))
+
+
+@broken(every="exact_on_integers", relu="exact_on_integers within_the_bound")
+class RemembersTheLastCall(Right):
+    """The accumulator is not cleared where the last call had the same number of outputs."""
+
+    def __init__(self) -> None:
+        self.last = np.zeros(0)
+
+    def answer(self, problem: Op) -> Any:
+        y = super().answer(problem)
+        if self.last.size == y.size and y.size:
+            y = y + self.last.reshape(y.shape)
+        self.last = y
+        return y
+
+
+@broken(every="exact_on_integers")
+class Raises(Right):
+    """Every call raises, as with a library that is not there."""
+
+    def answer(self, problem: Op) -> Any:
+        raise OSError("libfast.so: cannot open shared object file")
+
+
+@broken(every="exact_on_integers")
+class SupportsRaises(Right):
+    """The predicate that states the domain raises on valid problems."""
+
+    def supports(self, problem: Op) -> bool:
+        return bool(problem.layout == "NHWC")  # type: ignore[attr-defined]
+
+
+@broken(
+    convolve2d="ranks_are_right the_kernel_has_a_centre",
+    pad2d="x_has_four_axes padding_is_a_pair_of_pairs padding_is_whole padding_is_not_negative mode_is_known"
+    " reflection_stays_inside wrapping_goes_round_once there_is_something_to_repeat",
+    conv2d="ranks_are_right parameters_are_pairs parameters_are_whole stride_is_positive dilation_is_positive"
+    " groups_is_positive padding_is_not_negative filters_have_taps padding_mode_is_known groups_divide_channels"
+    " groups_divide_filters filters_span_their_group bias_is_one_per_filter a_window_fits reflection_stays_inside"
+    " wrapping_goes_round_once there_is_something_to_repeat",
+    max_pool2d="x_has_four_axes parameters_are_pairs parameters_are_whole kernel_size_is_positive stride_is_positive"
+    " dilation_is_positive padding_is_not_negative a_window_fits every_window_holds_input",
+    avg_pool2d="x_has_four_axes parameters_are_pairs parameters_are_whole kernel_size_is_positive stride_is_positive"
+    " padding_is_not_negative a_window_fits every_window_holds_input",
+    relu="numbers_are_ordered",
+    linear="ranks_are_right inner_sizes_agree bias_is_one_per_output",
+)
+class RefusesNothing(Right):
+    """An invalid problem is answered with zeros."""
+
+    def answer(self, problem: Op) -> Any:
+        try:
+            return super().answer(problem)
+        except InvalidProblem:
+            return np.zeros_like(np.real(wide(problem.arrays()["x"].real)), problem.dtype)

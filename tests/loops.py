@@ -1,0 +1,191 @@
+"""Each operation as plain loops: the formula of one output element, and sizes by counting.
+
+Written from the docstrings and from nothing else of the reference, to be compared with it. An element is computed in
+whatever numbers the arrays hold: in exact rationals there is no rounding at all. Slow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from convspec.reference import Op
+
+
+def count(length: int, taps: int, stride: int, dilation: int, before: int, after: int, ceil: bool = False) -> int:
+    """How many windows there are, by moving one along the padded axis until it no longer fits.
+
+    With `ceil` one more hangs over the end, if elements are left over there and it starts on the input or before it.
+    """
+    end = before + length + after
+    last = dilation * (taps - 1)  # the offset of the last tap
+    windows = start = 0
+    while start + last < end:
+        windows, start = windows + 1, start + stride
+    reached = start - stride + last + 1  # where the last whole window ends
+    return windows + (ceil and reached < end and start < before + length)
+
+
+def source(position: int, length: int, mode: str) -> int | None:
+    """The element that a position on or beside an axis shows; None for a zero. One step over the border at a time."""
+    while not 0 <= position < length:
+        if mode == "zeros":
+            return None
+        if mode == "replicate":
+            position += 1 if position < 0 else -1
+        elif mode == "circular":
+            position += length if position < 0 else -length
+        else:
+            assert mode == "reflect"
+            position = -position if position < 0 else 2 * (length - 1) - position
+    return position
+
+
+def exact(array: Any) -> Any:
+    """The same numbers as an array of rationals."""
+    values = np.asarray(array, np.float64)
+    rationals = np.empty(values.shape, object)
+    for index in np.ndindex(values.shape):
+        rationals[index] = Fraction(float(values[index]))
+    return rationals
+
+
+def rounded(array: Any) -> Any:
+    """The same numbers as an array of Python floats."""
+    return np.asarray(array, np.float64).astype(object)
+
+
+def modulus(array: Any) -> Any:
+    """The absolute values as an array of Python floats."""
+    return rounded(np.abs(np.asarray(array, np.float64)))
+
+
+def compute(problem: Op, numbers: Callable[[Any], Any] = exact) -> Any:
+    """Every element of the answer, as an object array; `numbers` makes the numbers to compute in."""
+    arrays = SimpleNamespace(**{name: numbers(array) for name, array in problem.arrays().items()})
+    formula = FORMULAS[problem.name]
+    answer = np.empty(shape(problem), object)
+    for index in np.ndindex(answer.shape):
+        answer[index] = formula(problem, arrays, *index)
+    return answer
+
+
+def work(problem: Op) -> int:
+    """How many taps `compute` visits."""
+    taps = {
+        "conv2d": lambda p: p.weight[:1].size,
+        "convolve2d": lambda p: p.kernel.size,
+        "linear": lambda p: p.x.shape[1],
+        "max_pool2d": lambda p: p.kernel_size[0] * p.kernel_size[1],
+        "avg_pool2d": lambda p: p.kernel_size[0] * p.kernel_size[1],
+    }
+    return int(np.prod(shape(problem))) * int(taps[problem.name](problem) if problem.name in taps else 1)
+
+
+def shape(p: Any) -> tuple[int, ...]:
+    """The shape of the answer, by counting."""
+    if p.name == "linear":
+        return p.x.shape[0], p.weight.shape[0]
+    if p.name == "conv2d":
+        sizes = [count(p.x.shape[2 + a], p.weight.shape[2 + a], p.stride[a], p.dilation[a], *p.padding[a]) for a in (0, 1)]
+        return p.x.shape[0], p.weight.shape[0], *sizes
+    if p.name in ("max_pool2d", "avg_pool2d"):
+        holes = getattr(p, "dilation", (1, 1))
+        sizes = [
+            count(p.x.shape[2 + a], p.kernel_size[a], p.stride[a], holes[a], *p.padding[a], ceil=p.ceil_mode)
+            for a in (0, 1)
+        ]
+        return *p.x.shape[:2], *sizes
+    if p.name == "pad2d":
+        return *p.x.shape[:2], p.x.shape[2] + sum(p.padding[0]), p.x.shape[3] + sum(p.padding[1])
+    return tuple(p.x.shape)
+
+
+def conv2d(p: Any, a: Any, n: int, k: int, i: int, j: int) -> Any:
+    """bias[k] + the sum of x[n,c,...] * weight[k,c,r,s] over the channels of the filter's group and the taps."""
+    height, width = a.x.shape[2:]
+    channels = a.weight.shape[1]
+    group = k // (a.weight.shape[0] // p.groups)
+    total = 0 if p.bias is None else a.bias[k]
+    for r in range(a.weight.shape[2]):
+        row = source(i * p.stride[0] + r * p.dilation[0] - p.padding[0][0], height, p.padding_mode)
+        for s in range(a.weight.shape[3]):
+            column = source(j * p.stride[1] + s * p.dilation[1] - p.padding[1][0], width, p.padding_mode)
+            if row is not None and column is not None:
+                for c in range(channels):
+                    total += a.x[n, group * channels + c, row, column] * a.weight[k, c, r, s]
+    return total
+
+
+def convolve2d(p: Any, a: Any, i: int, j: int) -> Any:
+    """The sum of kernel[a + u, b + v] * x[i - u, j - v], with zeros outside."""
+    half, wide = a.kernel.shape[0] // 2, a.kernel.shape[1] // 2
+    total = 0
+    for u in range(-half, half + 1):
+        for v in range(-wide, wide + 1):
+            if 0 <= i - u < a.x.shape[0] and 0 <= j - v < a.x.shape[1]:
+                total += a.kernel[half + u, wide + v] * a.x[i - u, j - v]
+    return total
+
+
+def linear(p: Any, a: Any, n: int, o: int) -> Any:
+    """bias[o] + the sum of x[n,f] * weight[o,f]."""
+    total = 0 if p.bias is None else a.bias[o]
+    for f in range(a.x.shape[1]):
+        total += a.x[n, f] * a.weight[o, f]
+    return total
+
+
+def pad2d(p: Any, a: Any, n: int, c: int, i: int, j: int) -> Any:
+    """The element that position (i - top, j - left) shows."""
+    row = source(i - p.padding[0][0], a.x.shape[2], p.mode)
+    column = source(j - p.padding[1][0], a.x.shape[3], p.mode)
+    return 0 if row is None or column is None else a.x[n, c, row, column]
+
+
+def positions(p: Any, i: int, j: int) -> Iterator[tuple[int, int]]:
+    """Where the taps of a pooling window lie, on the image or beside it."""
+    down, across = getattr(p, "dilation", (1, 1))
+    for r in range(p.kernel_size[0]):
+        for s in range(p.kernel_size[1]):
+            yield i * p.stride[0] - p.padding[0][0] + r * down, j * p.stride[1] - p.padding[1][0] + s * across
+
+
+def max_pool2d(p: Any, a: Any, n: int, c: int, i: int, j: int) -> Any:
+    """The largest element of the window on the image; NaN if it holds one."""
+    best = None
+    for row, column in positions(p, i, j):
+        if 0 <= row < a.x.shape[2] and 0 <= column < a.x.shape[3]:
+            value = a.x[n, c, row, column]
+            if best is None or value != value or value > best:
+                best = value
+    return best
+
+
+def avg_pool2d(p: Any, a: Any, n: int, c: int, i: int, j: int) -> Any:
+    """The sum of the elements of the window on the image, over how many taps lie there (or on the padding too)."""
+    height, width = a.x.shape[2:]
+    (top, bottom), (left, right) = p.padding
+    total = divisor = 0
+    for row, column in positions(p, i, j):
+        inside = 0 <= row < height and 0 <= column < width
+        if inside:
+            total += a.x[n, c, row, column]
+        on_padding = -top <= row < height + bottom and -left <= column < width + right
+        divisor += inside or (p.count_include_pad and on_padding)
+    return total / divisor
+
+
+def relu(p: Any, a: Any, *index: int) -> Any:
+    """What is positive or no number at all; zero for the rest."""
+    value = a.x[index]
+    return 0 if value <= 0 else value
+
+
+FORMULAS: dict[str, Callable[..., Any]] = {
+    f.__name__: f for f in (conv2d, convolve2d, linear, pad2d, max_pool2d, avg_pool2d, relu)
+}
