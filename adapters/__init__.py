@@ -137,7 +137,11 @@ def _classes(module: ModuleType) -> dict[str, type]:
 
 def _one_line(error: Exception, path: Path | None) -> str:
     text = (str(error).splitlines() or [""])[0]
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if path and Path(f.filename) == path]
+    lines = [
+        f.lineno
+        for f in traceback.extract_tb(error.__traceback__)
+        if path and Path(f.filename).resolve() == path.resolve()
+    ]
     if isinstance(error, SyntaxError) and error.lineno:
         lines, text = [error.lineno], error.msg
     return f"{type(error).__name__}: {text}" + (f" (line {lines[-1]})" if lines else "")

@@ -234,11 +234,11 @@ class Sloppy(Rounded):
     def __call__(self, problem: Op) -> Measured:
         best = super().__call__(problem)
         bound = problem.judgement(Arithmetic.ieee(self.dtype))
-        expected = problem.expected()
+        hi, lo = problem.truth()
         sign = np.random.default_rng(best.value.size).choice((-1.0, 1.0), best.shape)
         error = np.where(np.isfinite(bound.tolerance), bound.tolerance, 0.0)
-        off = round_to(expected + sign * error, format_of(problem.dtype))
-        legal = ~bound.forced & (np.abs(off - expected) <= bound.tolerance)
+        off = round_to(hi + sign * error, format_of(problem.dtype))
+        legal = ~bound.forced & (np.abs((off - hi) - lo) <= bound.tolerance)
         return Measured(np.where(legal, off, best.value), best.tolerance)
 
 
@@ -266,8 +266,8 @@ def test_laws_hold_for_the_reference_rounded_once(op: type[Op], clause: Clause) 
 @pytest.mark.parametrize(("op", "clause"), clauses("law"))
 def test_laws_hold_for_answers_at_the_bound(op: type[Op], clause: Clause) -> None:
     """A law that fails here would accuse an implementation that keeps its bound."""
-    for dtype in ("float32", "bfloat16"):
-        hold(op, clause, Sloppy(dtype), 12)
+    for dtype in ("float32", "float64", "bfloat16"):
+        hold(op, clause, Sloppy(dtype), 10)
 
 
 # By hand.

@@ -1,0 +1,683 @@
+"""Bugs of convolution: which tap meets which pixel, which group, which border, what is added, in what precision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convspec.reference import Conv2d, InvalidProblem
+from convspec.reference.pad2d import padded
+
+from .base import Array, Right, broken, last_pair_repeats, rounded, significant, source, taken, wide
+
+Positions = npt.NDArray[Any]
+
+
+class RightConv2d(Right):
+    """Convolution out of parts, each of which a bug may replace."""
+
+    def conv2d(self, problem: Any) -> Any:
+        problem.validate()
+        y = self.sums(problem, self.seen(problem))
+        return rounded(y if problem.bias is None else y + wide(problem.bias)[:, None, None], problem)
+
+    def positions(self, problem: Conv2d) -> tuple[Positions, Positions]:
+        """(I, R) and (J, S): where each tap of each window lies, counted from the image's corner."""
+        rows, columns = problem.axes
+        return rows.positions, columns.positions
+
+    def source(self, at: Positions, length: int, mode: str) -> Positions:
+        return source(at, length, mode)
+
+    def seen(self, problem: Conv2d) -> Array:
+        """(N, C, I, J, R, S)."""
+        sources = [
+            self.source(at, n, problem.padding_mode)
+            for at, n in zip(self.positions(problem), problem.x.shape[2:], strict=True)
+        ]
+        return taken(problem.x, *sources)
+
+    def group(self, problem: Conv2d, k: int) -> int:
+        return k // (problem.weight.shape[0] // problem.groups)
+
+    def sums(self, problem: Conv2d, seen: Array) -> Array:
+        """The sums of products without the bias: (N, K, I, J)."""
+        c = problem.weight.shape[1]
+        y = np.empty(problem.output_shape())
+        for k, filter in enumerate(wide(problem.weight)):
+            first = self.group(problem, k) * c
+            y[:, k] = np.tensordot(seen[:, first : first + c], filter, ((1, 4, 5), (0, 1, 2)))
+        return y
+
+
+# Which tap meets which pixel.
+
+
+@broken(conv2d="the_filter_is_not_flipped a_matrix_holds_the_filter exact_on_integers")
+class FlipsTheFilter(Right):
+    """The filter is flipped, as in mathematics."""
+
+    def conv2d(self, problem: Any) -> Any:
+        return self.answer(problem.but(weight=problem.weight[:, :, ::-1, ::-1]))
+
+
+@broken(conv2d="exact_on_integers the_filter_is_not_flipped a_matrix_holds_the_filter")
+class TransposesTheFilter(Right):
+    """A square filter is stored column by column."""
+
+    def conv2d(self, problem: Any) -> Any:
+        square = problem.weight.shape[2] == problem.weight.shape[3]
+        return self.answer(problem.but(weight=problem.weight.swapaxes(2, 3)) if square else problem)
+
+
+@broken(
+    conv2d="the_animated_example the_adjoint_moves_to_the_other_side sums_multiply weight_sharing_equations"
+    " a_filter_as_large_as_the_image_is_linear exact_on_integers"
+)
+class DropsTheLastTap(RightConv2d):
+    """The loop over the taps ends one too early, where there is more than one."""
+
+    def sums(self, problem: Conv2d, seen: Array) -> Array:
+        if seen.shape[4] * seen.shape[5] > 1:
+            seen = np.array(seen)
+            seen[..., -1, -1] = 0
+        return super().sums(problem, seen)
+
+
+@broken(conv2d="exact_on_integers stride_is_subsampling strided_is_a_sum_of_phases")
+class SwapsTheStrides(RightConv2d):
+    """The columns move by the stride of the rows and the other way round; the size is right."""
+
+    def positions(self, problem: Conv2d) -> tuple[Positions, Positions]:
+        rows, columns = problem.axes
+        r, c = (np.arange(a.count)[:, None] for a in (rows, columns))
+        return (
+            rows.positions + r * (columns.stride - rows.stride),
+            columns.positions + c * (rows.stride - columns.stride),
+        )
+
+
+@broken(conv2d="swapping_the_axes_swaps_the_output stride_is_subsampling the_adjoint_moves_to_the_other_side")
+class UsesOneStride(RightConv2d):
+    """The stride of the rows is used on both axes; the size is right."""
+
+    def positions(self, problem: Conv2d) -> tuple[Positions, Positions]:
+        rows, columns = problem.axes
+        more = np.arange(columns.count)[:, None] * (rows.stride - columns.stride)
+        return rows.positions, columns.positions + more
+
+
+@broken(conv2d="a_stride_beyond_the_filter stride_is_subsampling")
+class StridesNoFurtherThanTheFilter(RightConv2d):
+    """A stride longer than the filter is taken as long as the filter; the size is right."""
+
+    def positions(self, problem: Conv2d) -> tuple[Positions, Positions]:
+        rows, columns = (
+            replace_stride(a.positions, a.stride, min(a.stride, a.span)) for a in problem.axes
+        )
+        return rows, columns
+
+
+@broken(
+    conv2d="dilation_is_zero_stuffing dilated_is_interleaved_phases separable_filters_separate exact_on_integers"
+)
+class SwapsTheDilations(RightConv2d):
+    """The dilation of the rows spreads the columns and the other way round; the size is right."""
+
+    def positions(self, problem: Conv2d) -> tuple[Positions, Positions]:
+        rows, columns = problem.axes
+        r, s = np.arange(rows.taps), np.arange(columns.taps)
+        return (
+            rows.positions + r * (columns.dilation - rows.dilation),
+            columns.positions + s * (rows.dilation - columns.dilation),
+        )
+
+
+@broken(conv2d="dilation_is_zero_stuffing stride_is_subsampling")
+class ForgetsDilationWhereStrided(RightConv2d):
+    """The path for strides above one has no dilation."""
+
+    def positions(self, problem: Conv2d) -> tuple[Positions, Positions]:
+        rows, columns = (
+            a.positions - np.arange(a.taps) * (a.dilation - 1 if a.stride > 1 else 0) for a in problem.axes
+        )
+        return rows, columns
+
+
+@broken(conv2d="a_filter_as_large_as_the_padded_image a_filter_as_large_as_the_image_is_linear exact_on_integers")
+class MissesTheFlushWindow(RightConv2d):
+    """The loop over windows is `start < padded - span`: one that ends flush with the padded image is left at zero."""
+
+    def sums(self, problem: Conv2d, seen: Array) -> Array:
+        y = super().sums(problem, seen)
+        rows, columns = problem.axes
+        if rows.slack == 0:
+            y[:, :, -1] = 0
+        if columns.slack == 0:
+            y[:, :, :, -1] = 0
+        return y
+
+
+@broken(
+    conv2d="shifts_by_cropping shifts_in_the_interior shifts_with_zeros_around shifts_on_the_torus exact_on_integers"
+)
+class RepeatsTheLastPair(RightConv2d):
+    """Columns are made in pairs; an odd last one is left with its neighbour's value."""
+
+    def sums(self, problem: Conv2d, seen: Array) -> Array:
+        return last_pair_repeats(super().sums(problem, seen))
+
+
+@broken(60, conv2d="exact_on_integers")
+class ForgetsTheTileRemainder(RightConv2d):
+    """Columns are made eight at a time; those beyond the last full eight are left at zero."""
+
+    def sums(self, problem: Conv2d, seen: Array) -> Array:
+        y = super().sums(problem, seen)
+        if y.shape[3] > 8:
+            y[:, :, :, y.shape[3] // 8 * 8 :] = 0
+        return y
+
+
+# The size.
+
+
+@broken(conv2d="size_follows_the_formula the_lectures_output_size")
+class RoundsTheSizeUp(Right):
+    """The size is rounded up; the additional outputs are zero."""
+
+    def conv2d(self, problem: Any) -> Any:
+        more = [min(axis.slack, 1) for axis in problem.axes]
+        return np.pad(self.answer(problem), ((0, 0), (0, 0), (0, more[0]), (0, more[1])))
+
+
+@broken(conv2d="size_follows_the_formula")
+class ForgetsDilationInTheSize(Right):
+    """The size is that of a dense filter; the additional outputs are zero."""
+
+    def conv2d(self, problem: Any) -> Any:
+        y = self.answer(problem)
+        dense = problem.but(dilation=(1, 1)).output_shape()
+        return np.pad(y, [(0, d - n) for d, n in zip(dense, y.shape, strict=True)])
+
+
+@broken(conv2d="size_follows_the_formula flipping_everything_flips_the_output")
+class PadsBothSidesAlike(RightConv2d):
+    """top and left serve for bottom and right as well."""
+
+    def conv2d(self, problem: Any) -> Any:
+        (top, _), (left, _) = problem.padding
+        alike = problem.but(padding=((top, top), (left, left)))
+        return self.answer(problem if alike.broken_rules() else alike)
+
+
+@broken(conv2d="size_follows_the_formula")
+class PutsFiltersFirst(Right):
+    """The result comes as (K, N, I, J)."""
+
+    def conv2d(self, problem: Any) -> Any:
+        return self.answer(problem).swapaxes(0, 1)
+
+
+# The border.
+
+
+def shifted(problem: Conv2d, rows: int, columns: int) -> tuple[Positions, Positions]:
+    at = problem.axes
+    return at[0].positions + rows, at[1].positions + columns
+
+
+@broken(conv2d="padding_is_zeros the_rgb_example exact_on_integers")
+class SwapsTopAndBottom(RightConv2d):
+    """The padding of the bottom is put on top."""
+
+    def positions(self, problem: Conv2d) -> tuple[Positions, Positions]:
+        (top, bottom), _ = problem.padding
+        return shifted(problem, top - bottom, 0)
+
+
+@broken(conv2d="padding_is_zeros the_rgb_example exact_on_integers")
+class SwapsLeftAndRight(RightConv2d):
+    """The padding of the right is put on the left."""
+
+    def positions(self, problem: Conv2d) -> tuple[Positions, Positions]:
+        _, (left, right) = problem.padding
+        return shifted(problem, 0, left - right)
+
+
+@broken(conv2d="padding_modes_fill_the_border padding_modes_on_the_animated_example exact_on_integers")
+class ReflectRepeatsTheEdge(RightConv2d):
+    """Reflection repeats the edge element."""
+
+    def source(self, at: Positions, length: int, mode: str) -> Positions:
+        if mode != "reflect":
+            return source(at, length, mode)
+        back = np.mod(at, 2 * length)
+        return np.minimum(back, 2 * length - 1 - back)
+
+
+@broken(conv2d="flipping_everything_flips_the_output padding_modes_fill_the_border exact_on_integers")
+class ReflectRepeatsTheFarEdge(RightConv2d):
+    """Reflection repeats the edge element at the bottom and on the right."""
+
+    def source(self, at: Positions, length: int, mode: str) -> Positions:
+        right = source(at, length, mode)
+        return np.where(at >= length, source(at - 1, length, mode), right) if mode == "reflect" else right
+
+
+@broken(conv2d="circular_obeys_the_convolution_theorem shifts_on_the_torus exact_on_integers")
+class WrapsOneTooFar(RightConv2d):
+    """Behind the far edge, circular padding starts with the second element."""
+
+    def source(self, at: Positions, length: int, mode: str) -> Positions:
+        right = source(at, length, mode)
+        return np.where(at >= length, source(at + 1, length, mode), right) if mode == "circular" else right
+
+
+@broken(conv2d="a_constant_adds_its_share padding_modes_fill_the_border exact_on_integers")
+class ReplicatesZeros(RightConv2d):
+    """Replicate padding is not there: zeros stand for it."""
+
+    def source(self, at: Positions, length: int, mode: str) -> Positions:
+        return source(at, length, "zeros" if mode == "replicate" else mode)
+
+
+@broken(conv2d="padding_beyond_the_window windows_wholly_on_the_padding exact_on_integers")
+class SkipsWindowsOfPadding(Right):
+    """A window that sees no pixel is skipped, and its bias with it."""
+
+    def conv2d(self, problem: Any) -> Any:
+        y = self.answer(problem)
+        if problem.padding_mode == "zeros":
+            rows, columns = (axis.inside.any(axis=1) for axis in problem.axes)
+            y[:, :, ~rows] = 0
+            y[:, :, :, ~columns] = 0
+        return y
+
+
+@broken(conv2d="padding_at_its_limit")
+class RefusesTheLongestPadding(Right):
+    """Reflect padding of n-1 and circular padding of n are refused."""
+
+    def conv2d(self, problem: Any) -> Any:
+        limit = {"reflect": -1, "circular": 0}.get(problem.padding_mode, 99)
+        for n, sides in zip(problem.x.shape[2:], problem.padding, strict=True):
+            if max(sides) and max(sides) >= n + limit:
+                raise ValueError("padding is too long")
+        return self.answer(problem)
+
+
+# Groups, channels, filters, images.
+
+
+@broken(
+    conv2d="groups_are_separate groups_are_a_block_diagonal_filter depthwise_with_a_multiplier exact_on_integers"
+)
+class InterleavesTheGroups(RightConv2d):
+    """Filter k reads group k mod groups."""
+
+    def group(self, problem: Conv2d, k: int) -> int:
+        return k % problem.groups
+
+
+@broken(conv2d="depthwise_with_a_multiplier groups_are_separate")
+class OrdersMultipliersFirst(RightConv2d):
+    """Depthwise with a multiplier: outputs come multiplier by multiplier instead of channel by channel."""
+
+    def conv2d(self, problem: Any) -> Any:
+        y = super().conv2d(problem)
+        n, k, i, j = y.shape
+        if problem.weight.shape[1] != 1 or problem.groups == 1:
+            return y
+        return y.reshape(n, problem.groups, -1, i, j).swapaxes(1, 2).reshape(y.shape)
+
+
+@broken(conv2d="channels_add_up channels_may_be_permuted exact_on_integers two_layers_are_one")
+class DropsAnOddChannel(RightConv2d):
+    """Channels are taken in pairs; an odd last one is dropped."""
+
+    def sums(self, problem: Conv2d, seen: Array) -> Array:
+        c = problem.weight.shape[1]
+        if c > 1 and c % 2:
+            seen = np.array(seen)
+            seen[:, c - 1 :: c] = 0
+        return super().sums(problem, seen)
+
+
+@broken(40, conv2d="exact_on_integers")
+class DropsAFifthChannel(RightConv2d):
+    """Channels are taken in fours; a single one left over is dropped."""
+
+    def sums(self, problem: Conv2d, seen: Array) -> Array:
+        c = problem.weight.shape[1]
+        if c > 4 and c % 4 == 1:
+            seen = np.array(seen)
+            seen[:, c - 1 :: c] = 0
+        return super().sums(problem, seen)
+
+
+@broken(conv2d="filters_may_be_permuted filters_are_separate exact_on_integers")
+class RepeatsAFilter(Right):
+    """Filters are taken in pairs; an odd last one is replaced by the one before it."""
+
+    def conv2d(self, problem: Any) -> Any:
+        weight = np.array(problem.weight)
+        if weight.shape[0] > 1 and weight.shape[0] % 2:
+            weight[-1] = weight[-2]
+        return self.answer(problem.but(weight=weight))
+
+
+@broken(conv2d="images_may_be_permuted images_are_independent")
+class CentresOnTheFirstImage(Right):
+    """The mean of the batch's first image is taken off every image."""
+
+    def conv2d(self, problem: Any) -> Any:
+        first = wide(problem.x)[:1]
+        images = wide(problem.x) - (first.mean() if first.size else 0)
+        if problem.x.shape[0] < 2:
+            return self.answer(problem)
+        return self.answer(problem.but(x=images.astype(problem.dtype)))
+
+
+@broken(conv2d="one_tap_is_linear_on_every_pixel exact_on_integers")
+class TransposesOneTapFilters(Right):
+    """The path for filters of one tap multiplies with the transposed matrix, where it is square."""
+
+    def conv2d(self, problem: Any) -> Any:
+        k, c, r, s = problem.weight.shape
+        turn = (r, s) == (1, 1) and k == c
+        return self.answer(problem.but(weight=problem.weight.swapaxes(0, 1)) if turn else problem)
+
+
+@broken(conv2d="a_filter_as_large_as_the_image_is_linear")
+class FlattensChannelsLast(Right):
+    """The path for filters as large as the image flattens it in the order h, w, c and the filters in c, h, w."""
+
+    def conv2d(self, problem: Any) -> Any:
+        n, c = problem.x.shape[:2]
+        whole = problem.x.shape[1:] == problem.weight.shape[1:] and not any(map(any, problem.padding))
+        if not whole or not problem.x.size:
+            return self.answer(problem)
+        flat = problem.x.transpose(0, 2, 3, 1).reshape(problem.x.shape)
+        return self.answer(problem.but(x=np.ascontiguousarray(flat)))
+
+
+# The bias.
+
+
+@broken(conv2d="bias_is_added_once weight_sharing_equations the_rgb_example exact_on_integers")
+class AddsTheBiasTwice(Right):
+    """The accumulator starts at the bias, and the bias is added at the end."""
+
+    def conv2d(self, problem: Any) -> Any:
+        bias = None if problem.bias is None else problem.bias * 2
+        return self.answer(problem.but(bias=bias))
+
+
+@broken(conv2d="bias_is_added_once weight_sharing_equations exact_on_integers")
+class AddsTheBiasPerTap(Right):
+    """The bias is added at every tap."""
+
+    def conv2d(self, problem: Any) -> Any:
+        taps = problem.weight.shape[2] * problem.weight.shape[3]
+        bias = None if problem.bias is None else problem.bias * taps
+        return self.answer(problem.but(bias=bias))
+
+
+@broken(conv2d="bias_is_added_once groups_are_separate groups_are_a_block_diagonal_filter")
+class ForgetsTheBiasOfGroups(Right):
+    """With more than one group the bias is left out."""
+
+    def conv2d(self, problem: Any) -> Any:
+        return self.answer(problem.but(bias=None) if problem.groups > 1 else problem)
+
+
+@broken(conv2d="no_bias_is_a_bias_of_zero linear_in_the_images two_padded_layers_are_one")
+class AddsOnesForNoBias(Right):
+    """Without a bias, an array of ones stands in for it."""
+
+    def conv2d(self, problem: Any) -> Any:
+        bias = np.ones(problem.weight.shape[0], problem.dtype) if problem.bias is None else problem.bias
+        return self.answer(problem.but(bias=bias))
+
+
+@broken(conv2d="exact_on_integers")
+class AddsTheBiasAlongTheColumns(Right):
+    """The bias is broadcast along the last axis, where its length happens to fit."""
+
+    def conv2d(self, problem: Any) -> Any:
+        y = self.answer(problem.but(bias=None))
+        if problem.bias is None or y.shape[3] != y.shape[1]:
+            return self.answer(problem)
+        return rounded(y + wide(problem.bias), problem)
+
+
+# The arithmetic.
+
+
+@broken(
+    conv2d="linear_in_the_images linear_in_the_filters two_layers_are_one two_padded_layers_are_one channels_add_up"
+    " the_adjoint_moves_to_the_other_side exact_on_integers"
+)
+class FusesARectifier(Right):
+    """A rectifier was left on at the end."""
+
+    def conv2d(self, problem: Any) -> Any:
+        y = self.answer(problem)
+        return np.maximum(y, np.zeros((), y.dtype))
+
+
+@broken(conv2d="within_the_bound exact_on_integers")
+class AccumulatesInFloat16(RightConv2d):
+    """The sum is kept in float16."""
+
+    def sums(self, problem: Conv2d, seen: Array) -> Array:
+        total = np.zeros(problem.output_shape(), np.float16)
+        for r, s in np.ndindex(seen.shape[4:]):
+            weight = np.zeros_like(problem.weight)
+            weight[:, :, r, s] = problem.weight[:, :, r, s]
+            total += super().sums(problem.but(weight=weight), seen).astype(np.float16)
+        return wide(total)
+
+
+@broken(conv2d="within_the_bound exact_on_integers one_tap_moves_the_image")
+class RoundsToElevenBits(Right):
+    """Images and filters are rounded to TF32's 11 bits, undeclared."""
+
+    def conv2d(self, problem: Any) -> Any:
+        x, weight = (significant(a, 11).astype(problem.dtype) for a in (problem.x, problem.weight))
+        return self.answer(problem.but(x=x, weight=weight))
+
+
+@broken(conv2d="powers_of_two_factor_out within_the_bound")
+class HoldsFiltersInFixedPoint(Right):
+    """Filters are held as multiples of 1/256."""
+
+    def conv2d(self, problem: Any) -> Any:
+        weight = (np.rint(wide(problem.weight) * 256) / 256).astype(problem.dtype)
+        return self.answer(problem.but(weight=weight))
+
+
+@broken(conv2d="filters_are_separate linear_in_the_filters")
+class ScalesFiltersTogether(Right):
+    """All filters are quantised to eight bits by the largest tap of any of them."""
+
+    def conv2d(self, problem: Any) -> Any:
+        scale = max(np.abs(wide(problem.weight)).max(initial=0) / 127, 1e-30)
+        weight = (np.rint(wide(problem.weight) / scale) * scale).astype(problem.dtype)
+        return self.answer(problem.but(weight=weight))
+
+
+@broken(conv2d="exact_on_integers")
+class DividesByTheLargestPixel(Right):
+    """Images are divided by their largest value first: NaN for an image of zeros."""
+
+    def conv2d(self, problem: Any) -> Any:
+        largest = np.abs(wide(problem.x)).max(initial=0 if problem.x.size else 1)
+        return rounded(problem.expected() / largest * largest, problem)
+
+
+# NaN, and what is not there.
+
+
+@broken(conv2d="nan_reaches_every_window_that_holds_it")
+class TakesNaNAsZero(Right):
+    """NaN is replaced by zero on the way in."""
+
+    def conv2d(self, problem: Any) -> Any:
+        return self.answer(problem.but(x=np.where(np.isnan(problem.x), 0, problem.x).astype(problem.dtype)))
+
+
+@broken(conv2d="nan_reaches_no_other_output")
+class SpreadsNaNAlongTheRow(Right):
+    """A NaN reaches all outputs of its row of outputs, through taps of zero beyond the filter."""
+
+    def conv2d(self, problem: Any) -> Any:
+        y = self.answer(problem)
+        return np.where(np.isnan(y).any(axis=3, keepdims=True), np.asarray(np.nan, y.dtype), y)
+
+
+@broken(conv2d="no_channels")
+class LeavesTheEmptySumUnwritten(Right):
+    """Without channels the output is never written."""
+
+    def conv2d(self, problem: Any) -> Any:
+        y = self.answer(problem)
+        return y if problem.x.shape[1] else np.full_like(y, 1e30)
+
+
+@broken(conv2d="arguments_are_not_modified")
+class ScalesTheFiltersInPlace(Right):
+    """The filters are scaled in place and not scaled back."""
+
+    def conv2d(self, problem: Any) -> Any:
+        y = self.answer(problem)
+        if problem.weight.flags.writeable:
+            problem.weight[...] = np.where(problem.weight, problem.weight * 2, 1)
+        return y
+
+
+# What should have been refused.
+
+
+class Repairs(Right):
+    """Instead of refusing a problem that breaks one rule, makes a valid one of it."""
+
+    def conv2d(self, problem: Any) -> Any:
+        try:
+            return self.answer(problem)
+        except InvalidProblem:
+            return self.answer(self.repaired(problem))
+
+    def repaired(self, problem: Any) -> Any:
+        raise NotImplementedError
+
+
+@broken(conv2d="a_window_fits")
+class ClampsTheSize(Repairs):
+    """Where no window fits, the image is extended until one does."""
+
+    def repaired(self, problem: Any) -> Any:
+        more = [(0, max(a.span - a.padded, 0)) for a in problem.axes]
+        return problem.but(x=np.pad(problem.x, ((0, 0), (0, 0), *more)))
+
+
+@broken(conv2d="groups_divide_channels")
+class DropsChannelsBeyondTheGroups(Repairs):
+    """Channels beyond a multiple of the groups are dropped."""
+
+    def repaired(self, problem: Any) -> Any:
+        return problem.but(x=problem.x[:, : problem.weight.shape[1] * problem.groups])
+
+
+@broken(conv2d="groups_divide_filters")
+class DropsFiltersBeyondTheGroups(Repairs):
+    """Filters beyond a multiple of the groups are dropped."""
+
+    def repaired(self, problem: Any) -> Any:
+        return problem.but(weight=problem.weight[: problem.weight.shape[0] // problem.groups * problem.groups])
+
+
+@broken(conv2d="filters_span_their_group")
+class ReadsAsManyChannelsAsFit(Repairs):
+    """Channels of a filter that the image does not have are left out."""
+
+    def repaired(self, problem: Any) -> Any:
+        return problem.but(weight=problem.weight[:, : problem.x.shape[1] // problem.groups])
+
+
+@broken(conv2d="bias_is_one_per_filter")
+class ResizesTheBias(Repairs):
+    """A bias of another length is repeated or cut."""
+
+    def repaired(self, problem: Any) -> Any:
+        bias = problem.bias if problem.bias.size else np.zeros(1, problem.dtype)
+        return problem.but(bias=np.resize(bias, problem.weight.shape[0]))
+
+
+@broken(conv2d="stride_is_positive dilation_is_positive groups_is_positive")
+class TakesNothingAsOne(Repairs):
+    """A stride, dilation or number of groups below one is taken as one."""
+
+    def repaired(self, problem: Any) -> Any:
+        stride, dilation = (tuple(max(v, 1) for v in p) for p in (problem.stride, problem.dilation))
+        weight = problem.weight
+        if problem.groups < 1:
+            weight = np.resize(weight, (weight.shape[0], problem.x.shape[1], *weight.shape[2:]))
+        return problem.but(stride=stride, dilation=dilation, groups=max(problem.groups, 1), weight=weight)
+
+
+@broken(conv2d="parameters_are_whole")
+class TruncatesParameters(Repairs):
+    """Strides and dilations are converted by int()."""
+
+    def repaired(self, problem: Any) -> Any:
+        def whole(value: Any) -> Any:
+            return tuple(map(whole, value)) if isinstance(value, tuple) else int(value)
+
+        return problem.but(**{name: whole(getattr(problem, name)) for name in ("stride", "padding", "dilation")})
+
+
+@broken(conv2d="parameters_are_pairs")
+class CutsParametersToPairs(Repairs):
+    """Of a list that is too long the first two are taken."""
+
+    def repaired(self, problem: Any) -> Any:
+        names = ("stride", "padding", "dilation")
+        return problem.but(**{name: getattr(problem, name)[:2] for name in names})
+
+
+@broken(conv2d="padding_is_not_negative")
+class CropsForNegativePadding(Repairs):
+    """A negative padding crops the image."""
+
+    def repaired(self, problem: Any) -> Any:
+        sides = [(max(-before, 0), max(-after, 0)) for before, after in problem.padding]
+        (top, bottom), (left, right) = sides
+        h, w = problem.x.shape[2:]
+        padding = tuple((max(before, 0), max(after, 0)) for before, after in problem.padding)
+        x = problem.x[:, :, top : h - bottom, left : w - right]
+        return problem.but(x=np.ascontiguousarray(x), padding=padding)
+
+
+@broken(conv2d="padding_mode_is_known")
+class TakesUnknownModesAsZeros(Repairs):
+    """An unknown padding mode means zeros."""
+
+    def repaired(self, problem: Any) -> Any:
+        return problem.but(padding_mode="zeros")
+
+
+@broken(conv2d="reflection_stays_inside wrapping_goes_round_once")
+class PadsOnAndOn(Repairs):
+    """Reflection and wrapping go on and on, as in NumPy's pad."""
+
+    def repaired(self, problem: Any) -> Any:
+        border = padded(problem.x, problem.padding, problem.padding_mode)
+        return problem.but(x=border, padding=((0, 0), (0, 0)), padding_mode="zeros")
+
+
+def replace_stride(positions: Positions, stride: int, by: int) -> Positions:
+    return positions + np.arange(positions.shape[0])[:, None] * (by - stride)

@@ -1,0 +1,440 @@
+"""Bugs of the two poolings: sizes, borders, start values, divisors, NaN; those of their geometry in both at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convspec.reference import InvalidProblem
+from convspec.reference.pool import axes
+from convspec.reference.window import Window
+
+from .base import Array, Right, broken, last_pair_repeats, rounded, taken, wide
+
+Positions = npt.NDArray[Any]
+
+
+class RightPool(Right):
+    """Both poolings out of parts, each of which a bug may replace."""
+
+    outside = -np.inf  # what padding counts as in a maximum
+
+    def max_pool2d(self, problem: Any) -> Any:
+        problem.validate()
+        return rounded(self.finished(self.largest(self.seen(problem, self.outside)), problem), problem)
+
+    def avg_pool2d(self, problem: Any) -> Any:
+        problem.validate()
+        seen = self.seen(problem, 0.0)
+        return rounded(self.finished(self.total(seen) / self.divisor(problem), problem), problem)
+
+    def positions(self, axis: Window) -> Positions:
+        return axis.positions
+
+    def along(self, problem: Any) -> tuple[Positions, Positions]:
+        """(I, R) and (J, S): where each tap of each window lies; beyond the image is padding."""
+        rows, columns = axes(problem)
+        return self.positions(rows), self.positions(columns)
+
+    def seen(self, problem: Any, outside: float) -> Array:
+        """(N, C, I, J, R, S)."""
+        return taken(problem.x, *self.along(problem), outside)
+
+    def largest(self, seen: Array) -> Array:
+        return np.asarray(seen.max(axis=(4, 5)))
+
+    def total(self, seen: Array) -> Array:
+        return np.asarray(seen.sum(axis=(4, 5)))
+
+    def divisor(self, problem: Any) -> Array:
+        return np.asarray(problem.divisor)
+
+    def finished(self, y: Array, problem: Any) -> Array:
+        return y
+
+
+# The geometry of both.
+
+
+@broken(
+    max_pool2d="stride_is_subsampling swapping_the_axes_swaps_the_output exact_on_integers",
+    avg_pool2d="stride_is_subsampling swapping_the_axes_swaps_the_output it_is_a_convolution_with_ones",
+)
+class UsesOneStride(RightPool):
+    """The stride of the rows is used on both axes; the size is right."""
+
+    def along(self, problem: Any) -> tuple[Positions, Positions]:
+        rows, columns = axes(problem)
+        more = np.arange(columns.count)[:, None] * (rows.stride - columns.stride)
+        return rows.positions, columns.positions + more
+
+
+@broken(max_pool2d="a_stride_beyond_the_window", avg_pool2d="a_stride_beyond_the_window")
+class StridesNoFurtherThanTheWindow(RightPool):
+    """A stride longer than the window is taken as long as the window; the size is right."""
+
+    def positions(self, axis: Window) -> Positions:
+        less = max(axis.stride - axis.span, 0)
+        return axis.positions - np.arange(axis.count)[:, None] * less
+
+
+@broken(
+    max_pool2d="a_window_as_large_as_the_image the_lectures_four_by_four",
+    avg_pool2d="a_window_as_large_as_the_image global_average the_four_by_four",
+)
+class MissesTheFlushWindow(RightPool):
+    """The loop over windows is `start < padded - span`: one that ends flush with the padded image is left at zero."""
+
+    def finished(self, y: Array, problem: Any) -> Array:
+        rows, columns = axes(problem)
+        if rows.slack == 0:
+            y[:, :, -1] = 0
+        if columns.slack == 0:
+            y[:, :, :, -1] = 0
+        return y
+
+
+@broken(
+    max_pool2d="pooling_an_enlarged_result_gives_it_back two_poolings_are_one the_lectures_four_by_four",
+    avg_pool2d="exact_on_integers the_four_by_four",
+)
+class WindowsOneTooLong(RightPool):
+    """The last tap is included twice: `r <= R`."""
+
+    def positions(self, axis: Window) -> Positions:
+        at = axis.positions
+        return np.concatenate([at, at[:, -1:] + axis.dilation], axis=1)
+
+
+@broken(
+    max_pool2d="rows_then_columns exact_on_integers the_largest_of_all_survives",
+    avg_pool2d="rows_then_columns exact_on_integers it_is_a_convolution_with_ones between_the_extremes",
+)
+class DropsTheLastTap(RightPool):
+    """The loop over the taps ends one too early, where there is more than one."""
+
+    def seen(self, problem: Any, outside: float) -> Array:
+        seen = super().seen(problem, outside)
+        if seen.shape[4] * seen.shape[5] > 1:
+            seen[..., -1, -1] = outside
+        return seen
+
+
+@broken(
+    max_pool2d="shifts_by_cropping shifts_on_the_torus exact_on_integers",
+    avg_pool2d="shifts_by_cropping shifts_on_the_torus exact_on_integers",
+)
+class RepeatsTheLastPair(RightPool):
+    """Columns are made in pairs; an odd last one is left with its neighbour's value."""
+
+    def finished(self, y: Array, problem: Any) -> Array:
+        return last_pair_repeats(y)
+
+
+@broken(
+    max_pool2d="flips_commute exact_on_integers",
+    avg_pool2d="flips_commute exact_on_integers it_is_a_convolution_with_ones",
+)
+class PushesWindowsInside(RightPool):
+    """A window that would hang over the far edge of the image is moved back until it does not."""
+
+    def positions(self, axis: Window) -> Positions:
+        over = np.maximum(axis.positions[:, -1:] - (axis.length - 1), 0)
+        return axis.positions - over
+
+
+@broken(max_pool2d="rounding_up_only_adds_windows", avg_pool2d="rounding_up_only_adds_windows")
+class CentresWhatHangsOver(RightPool):
+    """Rounding up spreads the overhang of the last window over both ends."""
+
+    def positions(self, axis: Window) -> Positions:
+        over = (axis.count - 1) * axis.stride + axis.span - axis.padded
+        return axis.positions - max(over, 0) // 2
+
+
+@broken(max_pool2d="size_follows_the_formula rows_of_numbers", avg_pool2d="size_follows_the_formula a_window_that_hangs_over")
+class AlwaysRoundsDown(Right):
+    """ceil_mode is ignored."""
+
+    def answer(self, problem: Any) -> Any:
+        return super().answer(problem.but(ceil_mode=False) if hasattr(problem, "ceil_mode") else problem)
+
+
+@broken(max_pool2d="size_follows_the_formula rows_of_numbers", avg_pool2d="size_follows_the_formula")
+class KeepsTheWindowBehindTheImage(Right):
+    """Rounding up keeps a last window that starts behind the image and the leading padding."""
+
+    def answer(self, problem: Any) -> Any:
+        y = super().answer(problem)
+        if not getattr(problem, "ceil_mode", False):
+            return y
+        more = [-(-(a.padded - a.span) // a.stride) + 1 - a.count for a in axes(problem)]
+        return np.pad(y, ((0, 0), (0, 0), (0, more[0]), (0, more[1])))
+
+
+@broken(
+    max_pool2d="padding_of_half_a_window exact_on_integers",
+    avg_pool2d="padding_of_half_a_window exact_on_integers",
+)
+class PadsOneShort(RightPool):
+    """Windows start one pixel late where there is padding; the size is right."""
+
+    def positions(self, axis: Window) -> Positions:
+        return axis.positions + min(axis.before, 1)
+
+
+@broken(
+    max_pool2d="images_and_channels_may_be_permuted channels_are_separate exact_on_integers",
+    avg_pool2d="images_and_channels_may_be_permuted channels_are_separate",
+)
+class KeepsTheLastChannel(RightPool):
+    """What was found in a channel is the start value of the next."""
+
+    def max_pool2d(self, problem: Any) -> Any:
+        return np.maximum.accumulate(super().max_pool2d(problem), axis=1)
+
+    def avg_pool2d(self, problem: Any) -> Any:
+        return np.cumsum(super().avg_pool2d(problem), axis=1, dtype=problem.dtype)
+
+
+# The maximum.
+
+
+@broken(max_pool2d="rows_of_numbers padding_of_half_a_window exact_on_integers")
+class LetsPaddingWin(RightPool):
+    """Padding counts as zero in a maximum."""
+
+    outside = 0.0
+
+
+@broken(max_pool2d="minus_infinity_alone")
+class StartsAtTheLowestNumber(RightPool):
+    """The maximum starts at the lowest finite number."""
+
+    def largest(self, seen: Array) -> Array:
+        return np.asarray(seen.max(axis=(4, 5), initial=float(np.finfo(np.float32).min)))
+
+
+@broken(max_pool2d="nan_propagates")
+class ComparesWithNaN(RightPool):
+    """`if (v > best) best = v`: a NaN counts only where it comes first."""
+
+    def largest(self, seen: Array) -> Array:
+        flat = seen.reshape(*seen.shape[:4], -1)
+        best = flat[..., 0]
+        for k in range(1, flat.shape[-1]):
+            best = np.where(flat[..., k] > best, flat[..., k], best)
+        return best
+
+
+@broken(max_pool2d="nan_propagates")
+class IgnoresNaN(RightPool):
+    """NaN never wins, and nothing declares it."""
+
+    def largest(self, seen: Array) -> Array:
+        return np.asarray(np.fmax.reduce(seen, axis=(4, 5)))
+
+
+@broken(
+    max_pool2d="larger_inputs_give_no_smaller_outputs relu_commutes monotone_functions_commute the_larger_of_two_images"
+)
+class TakesTheLargestModulus(RightPool):
+    """The element of the largest modulus wins."""
+
+    def largest(self, seen: Array) -> Array:
+        top, bottom = seen.max(axis=(4, 5)), np.where(np.isinf(seen), 0, seen).min(axis=(4, 5))
+        return np.where(-bottom > top, bottom, top)
+
+
+@broken(
+    max_pool2d="smaller_elements_do_not_matter monotone_functions_commute the_larger_of_two_images"
+    " the_largest_of_all_survives two_poolings_are_one the_lectures_four_by_four exact_on_integers"
+)
+class AveragesInstead(RightPool):
+    """The mean of the window is taken."""
+
+    def largest(self, seen: Array) -> Array:
+        inside = np.isfinite(seen)
+        return np.asarray(np.where(inside, seen, 0).sum(axis=(4, 5)) / np.maximum(inside.sum(axis=(4, 5)), 1))
+
+
+@broken(max_pool2d="dilated_is_interleaved_phases rows_of_numbers exact_on_integers")
+class ForgetsDilation(RightPool):
+    """The windows are dense; the size is right."""
+
+    def positions(self, axis: Window) -> Positions:
+        return axis.positions - np.arange(axis.taps) * (axis.dilation - 1)
+
+
+@broken(max_pool2d="monotone_functions_commute within_the_bound")
+class PoolsInFloat16(RightPool):
+    """The maximum is held in float16."""
+
+    def largest(self, seen: Array) -> Array:
+        return wide(super().largest(seen).astype(np.float16))
+
+
+# The mean.
+
+
+@broken(avg_pool2d="a_constant_stays a_window_that_hangs_over between_the_extremes the_four_by_four")
+class DividesByTheWindow(RightPool):
+    """The divisor is always the size of the window."""
+
+    def divisor(self, problem: Any) -> Array:
+        return np.full(problem.divisor.shape, float(np.prod(problem.kernel_size)))
+
+
+@broken(avg_pool2d="the_four_by_four a_constant_stays exact_on_integers")
+class InvertsCountIncludePad(RightPool):
+    """Padding is counted where it should not be, and the other way round."""
+
+    def divisor(self, problem: Any) -> Array:
+        return np.asarray(problem.but(count_include_pad=not problem.count_include_pad).divisor)
+
+
+@broken(avg_pool2d="a_window_that_hangs_over within_the_bound")
+class CountsWhatHangsOver(RightPool):
+    """Where padding is counted, so is what hangs over the padding."""
+
+    def divisor(self, problem: Any) -> Array:
+        full = float(np.prod(problem.kernel_size))
+        return np.full(problem.divisor.shape, full) if problem.count_include_pad else np.asarray(problem.divisor)
+
+
+@broken(avg_pool2d="rows_then_columns a_constant_stays")
+class CountsRowsOnly(RightPool):
+    """Without count_include_pad only the padding of the rows is left out of the divisor."""
+
+    def divisor(self, problem: Any) -> Array:
+        right = np.asarray(problem.divisor)
+        if problem.count_include_pad or 1 in problem.kernel_size:
+            return right
+        rows, columns = axes(problem)
+        return np.asarray(rows.inside.sum(axis=1)[:, None] * np.full(columns.count, float(columns.taps)))
+
+
+@broken(avg_pool2d="it_is_a_convolution_with_ones between_the_extremes global_average exact_on_integers")
+class ForgetsToDivide(RightPool):
+    """The sum comes back."""
+
+    def divisor(self, problem: Any) -> Array:
+        return np.ones(problem.divisor.shape)
+
+
+@broken(avg_pool2d="linear_in_the_image the_four_by_four within_the_bound")
+class RoundsToWholeNumbers(RightPool):
+    """The mean is rounded, as for images of bytes."""
+
+    def finished(self, y: Array, problem: Any) -> Array:
+        return np.rint(y) if problem.name == "avg_pool2d" else y
+
+
+@broken(avg_pool2d="linear_in_the_image it_is_a_convolution_with_ones exact_on_integers")
+class TakesTheLargest(RightPool):
+    """The maximum of the window is taken."""
+
+    def total(self, seen: Array) -> Array:
+        return np.asarray(seen.max(axis=(4, 5)) * seen.shape[4] * seen.shape[5])
+
+
+@broken(avg_pool2d="within_the_bound exact_on_integers")
+class SumsInFloat16(RightPool):
+    """The sum is kept in float16."""
+
+    def total(self, seen: Array) -> Array:
+        return wide(seen.astype(np.float16).sum(axis=(4, 5), dtype=np.float16))
+
+
+@broken(avg_pool2d="nan_reaches_its_windows_and_no_other within_the_bound")
+class UsesASummedAreaTable(RightPool):
+    """Windows are differences of running sums in float32: a NaN reaches all that follow, and small values drown."""
+
+    def avg_pool2d(self, problem: Any) -> Any:
+        problem.validate()
+        rows, columns = axes(problem)
+        table = np.zeros((*problem.x.shape[:2], rows.length + 1, columns.length + 1), np.float32)
+        table[:, :, 1:, 1:] = problem.x.cumsum(axis=2, dtype=np.float32).cumsum(axis=3, dtype=np.float32)
+        (top, bottom), (left, right) = (
+            (np.clip(a.positions[:, 0], 0, a.length), np.clip(a.positions[:, -1] + 1, 0, a.length))
+            for a in (rows, columns)
+        )
+        corner = [table[:, :, i[:, None], j] for i in (bottom, top) for j in (right, left)]
+        return rounded((corner[0] - corner[1] - corner[2] + corner[3]) / problem.divisor, problem)
+
+
+@broken(avg_pool2d="nan_reaches_its_windows_and_no_other")
+class LeavesNaNOut(RightPool):
+    """NaN is left out of the sum, as in nanmean."""
+
+    def total(self, seen: Array) -> Array:
+        return np.asarray(np.nansum(seen, axis=(4, 5)))
+
+
+# What should have been refused.
+
+
+class Repairs(Right):
+    """Instead of refusing a problem that breaks one rule, makes a valid one of it."""
+
+    def answer(self, problem: Any) -> Any:
+        try:
+            return super().answer(problem)
+        except InvalidProblem:
+            return super().answer(self.repaired(problem))
+
+    def repaired(self, problem: Any) -> Any:
+        raise NotImplementedError
+
+
+@broken(max_pool2d="a_window_fits", avg_pool2d="a_window_fits")
+class ClampsTheSize(Repairs):
+    """Where no window fits, the window is cut to the image."""
+
+    def repaired(self, problem: Any) -> Any:
+        longest = tuple(min(a.taps, a.padded) for a in axes(problem))
+        dense = {"dilation": (1, 1)} if hasattr(problem, "dilation") else {}
+        return problem.but(kernel_size=longest, **dense)
+
+
+@broken(max_pool2d="every_window_holds_input")
+class AnswersForPaddingAlone(RightPool):
+    """A window of padding alone gives minus infinity."""
+
+    def max_pool2d(self, problem: Any) -> Any:
+        if set(problem.broken_rules()) - {"every_window_holds_input"}:
+            problem.validate()
+        return rounded(self.largest(self.seen(problem, self.outside)), problem)
+
+
+@broken(avg_pool2d="every_window_holds_input")
+class AveragesPaddingAlone(RightPool):
+    """A window of padding alone gives zero or NaN."""
+
+    def avg_pool2d(self, problem: Any) -> Any:
+        if set(problem.broken_rules()) - {"every_window_holds_input"}:
+            problem.validate()
+        return rounded(self.total(self.seen(problem, 0.0)) / self.divisor(problem), problem)
+
+
+@broken(
+    max_pool2d="kernel_size_is_positive stride_is_positive dilation_is_positive",
+    avg_pool2d="kernel_size_is_positive stride_is_positive",
+)
+class TakesNothingAsOne(Repairs):
+    """A window, stride or dilation below one is taken as one."""
+
+    def repaired(self, problem: Any) -> Any:
+        names = [n for n in ("kernel_size", "stride", "dilation") if hasattr(problem, n)]
+        fixed = problem.but(**{n: tuple(max(v, 1) for v in getattr(problem, n)) for n in names})
+        return fixed.but(padding=((0, 0), (0, 0))) if fixed.broken_rules() else fixed
+
+
+@broken(max_pool2d="padding_is_not_negative", avg_pool2d="padding_is_not_negative")
+class TakesTheModulusOfPadding(Repairs):
+    """A negative padding pads as much as its modulus."""
+
+    def repaired(self, problem: Any) -> Any:
+        return problem.but(padding=tuple((abs(a), abs(b)) for a, b in problem.padding))

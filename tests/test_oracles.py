@@ -1,0 +1,247 @@
+"""The reference against SciPy, PyTorch in float64 and NumPy's own padding, each where it has the operation."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from convspec.reference import OPS, AvgPool2d, Conv2d, Convolve2d, Linear, MaxPool2d, Op, Pad2d, Relu
+from convspec.reference.pick import RandomPick
+from convspec.reference.rounding import FORMATS, dtype_named
+
+Array = npt.NDArray[np.float64]
+
+CASES = {"float32": 60, "float64": 60, "float16": 15, "bfloat16": 15}
+NUMPY_MODES = {"zeros": "constant", "replicate": "edge", "reflect": "reflect", "circular": "wrap"}
+NDIMAGE_MODES = {"zeros": "constant", "replicate": "nearest", "reflect": "mirror", "circular": "grid-wrap"}
+TORCH_MODES = {"zeros": "constant", "replicate": "replicate", "reflect": "reflect", "circular": "circular"}
+over_dtypes = pytest.mark.parametrize("dtype", tuple(FORMATS))
+
+
+def drawn(op: type[Op], dtype: str) -> list[Any]:
+    return [op.draw(RandomPick(f"oracle {op.name} {i}", dtype_named(dtype), 20_000)) for i in range(CASES[dtype])]
+
+
+def wide(array: Any) -> Array:
+    return np.asarray(array, np.float64)
+
+
+def same(problem: Op, other: Any, size: Array | float = 0.0) -> None:
+    """The reference gives `other`, but for the rounding of two float64 sums of terms whose moduli add up to `size`."""
+    expected = problem.expected()
+    assert problem.shape() == expected.shape == other.shape, problem
+    assert np.all((np.abs(expected - other) <= 1e-13 * size) | (expected == other)), problem
+
+
+def size_of(problem: Any) -> Array:
+    """The sums of the absolute terms, for the comparison of two summations."""
+    positive = {name: np.abs(wide(array)) for name, array in problem.arrays().items()}
+    return np.asarray(problem.but(**positive).expected())
+
+
+@over_dtypes
+def test_convolve2d_is_scipys(dtype: str) -> None:
+    signal = pytest.importorskip("scipy.signal")
+    ndimage = pytest.importorskip("scipy.ndimage")
+    for p in drawn(Convolve2d, dtype):
+        x, kernel = wide(p.x), wide(p.kernel)
+        # `same` of SciPy centres on the first argument, in whatever order of size they come.
+        same(p, signal.convolve2d(x, kernel, mode="same", boundary="fill"), size_of(p))
+        same(p, ndimage.convolve(x, kernel, mode="constant"), size_of(p))
+
+
+@over_dtypes
+def test_conv2d_is_scipys_correlation_group_by_group(dtype: str) -> None:
+    signal = pytest.importorskip("scipy.signal")
+    for p in drawn(Conv2d, dtype):
+        x = np.pad(wide(p.x), ((0, 0), (0, 0), *p.padding), NUMPY_MODES[p.padding_mode])
+        (n, _, h, w), (k, c, r, s) = x.shape, p.weight.shape
+        holes = np.zeros((k, c, (r - 1) * p.dilation[0] + 1, (s - 1) * p.dilation[1] + 1))
+        holes[:, :, :: p.dilation[0], :: p.dilation[1]] = wide(p.weight)
+        y = np.zeros((n, k, h - holes.shape[2] + 1, w - holes.shape[3] + 1))
+        for image, filter_, channel in itertools.product(range(n), range(k), range(c)):
+            seen = x[image, filter_ // (k // p.groups) * c + channel]
+            y[image, filter_] += signal.correlate2d(seen, holes[filter_, channel], mode="valid")
+        y = y[:, :, :: p.stride[0], :: p.stride[1]]
+        same(p, y if p.bias is None else y + wide(p.bias)[None, :, None, None], size_of(p))
+
+
+@pytest.mark.parametrize("mode", NDIMAGE_MODES)
+def test_conv2d_of_one_channel_is_ndimages_in_every_padding_mode(mode: str) -> None:
+    """ndimage has four border modes of its own, and centres an odd filter: padding of half of it on every side."""
+    ndimage = pytest.importorskip("scipy.ndimage")
+    random = np.random.default_rng(3)
+    for a, b in itertools.product(range(3), repeat=2):
+        x, weight = random.standard_normal((6, 5)), random.standard_normal((2 * a + 1, 2 * b + 1))
+        p = Conv2d(x=x[None, None], weight=weight[None, None], padding=((a, a), (b, b)), padding_mode=mode)
+        same(p, ndimage.correlate(x, weight, mode=NDIMAGE_MODES[mode])[None, None], np.abs(p.expected()) + 50)
+
+
+@over_dtypes
+def test_pad2d_is_numpys_and_ndimages(dtype: str) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage")
+    for p in drawn(Pad2d, dtype):
+        x = wide(p.x)
+        same(p, np.pad(x, ((0, 0), (0, 0), *p.padding), NUMPY_MODES[p.mode]))
+        (top, bottom), (left, right) = p.padding
+        h, w = x.shape[2:]
+        at = np.meshgrid(np.arange(-top, h + bottom), np.arange(-left, w + right), indexing="ij")
+        mode = "grid-constant" if p.mode == "zeros" else NDIMAGE_MODES[p.mode]
+        sampled = [ndimage.map_coordinates(image, at, order=0, mode=mode) for image in x.reshape(-1, h, w)]
+        same(p, np.reshape(sampled, (*x.shape[:2], *at[0].shape)))
+
+
+def around(p: Any, value: float) -> Array:
+    """The image with `value` around it, as far as the windows reach when they are rounded up."""
+    sides = [(before, after + k + s) for (before, after), k, s in zip(p.padding, p.kernel_size, p.stride, strict=True)]
+    return np.pad(wide(p.x), ((0, 0), (0, 0), *sides), constant_values=value)
+
+
+@over_dtypes
+def test_max_pool2d_is_a_maximum_filter(dtype: str) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage")
+    for p in drawn(MaxPool2d, dtype):
+        holes = np.zeros([(k - 1) * d + 1 for k, d in zip(p.kernel_size, p.dilation, strict=True)], bool)
+        holes[:: p.dilation[0], :: p.dilation[1]] = True
+        # The filter's origin moved from its centre to its first tap; no border of its own comes into view.
+        origin = [-(side // 2) for side in holes.shape]
+        x = around(p, -np.inf)
+        every = np.stack([
+            ndimage.maximum_filter(image, footprint=holes, mode="constant", cval=-np.inf, origin=origin)
+            for image in x.reshape(-1, *x.shape[2:])
+        ])  # fmt: skip
+        _, _, i, j = p.shape()
+        y = every[:, : i * p.stride[0] : p.stride[0], : j * p.stride[1] : p.stride[1]]
+        same(p, y.reshape(p.shape()))
+
+
+@over_dtypes
+def test_avg_pool2d_is_a_correlation_with_ones(dtype: str) -> None:
+    signal = pytest.importorskip("scipy.signal")
+    for p in drawn(AvgPool2d, dtype):
+        ones, (_, _, i, j) = np.ones(p.kernel_size), p.shape()
+        rows, columns = (slice(0, size * stride, stride) for size, stride in zip((i, j), p.stride, strict=True))
+        x = around(p, 0.0)
+        total = np.stack([signal.correlate2d(image, ones, mode="valid") for image in x.reshape(-1, *x.shape[2:])])
+        counted = np.zeros(x.shape[2:])
+        (top, bottom), (left, right) = p.padding
+        h, w = p.x.shape[2:]
+        if p.count_include_pad:
+            counted[: top + h + bottom, : left + w + right] = 1
+        else:
+            counted[top : top + h, left : left + w] = 1
+        divisor = signal.correlate2d(counted, ones, mode="valid")
+        y = (total / np.where(divisor > 0, divisor, 1))[:, rows, columns]
+        same(p, y.reshape(p.shape()), size_of(p))
+
+
+def torch_image(torch: Any, array: Any) -> Any:
+    return torch.from_numpy(np.array(wide(array), order="C"))  # a copy: flipped axes of length 1 keep negative strides
+
+
+def sides(padding: Any) -> tuple[int, int, int, int]:
+    """As torch.nn.functional.pad wants it: the last axis first."""
+    (top, bottom), (left, right) = padding
+    return left, right, top, bottom
+
+
+@over_dtypes
+def test_dot_products_are_torchs(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+    for p in drawn(Conv2d, dtype):
+        x = functional.pad(torch_image(torch, p.x), sides(p.padding), mode=TORCH_MODES[p.padding_mode])
+        bias = None if p.bias is None else torch_image(torch, p.bias)
+        y = functional.conv2d(
+            x, torch_image(torch, p.weight), bias, stride=p.stride, dilation=p.dilation, groups=p.groups
+        )
+        same(p, y.numpy(), size_of(p))
+    for p in drawn(Linear, dtype):
+        bias = None if p.bias is None else torch_image(torch, p.bias)
+        same(p, functional.linear(torch_image(torch, p.x), torch_image(torch, p.weight), bias).numpy(), size_of(p))
+    for p in drawn(Convolve2d, dtype):
+        half = (p.kernel.shape[0] // 2, p.kernel.shape[1] // 2)
+        flipped = torch_image(torch, p.kernel[::-1, ::-1])[None, None]
+        y = functional.conv2d(torch_image(torch, p.x)[None, None], flipped, padding=half)
+        same(p, y.numpy()[0, 0], size_of(p))
+
+
+@over_dtypes
+def test_copies_are_torchs(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    for p in drawn(Pad2d, dtype):
+        y = torch.nn.functional.pad(torch_image(torch, p.x), sides(p.padding), mode=TORCH_MODES[p.mode])
+        same(p, y.numpy())
+    for p in drawn(Relu, dtype):
+        same(p, torch.relu(torch_image(torch, p.x)).numpy())
+
+
+def in_torchs_domain(p: Any) -> bool:
+    """PyTorch pads both sides alike and by at most half a window."""
+    return all(before == after <= k // 2 for (before, after), k in zip(p.padding, p.kernel_size, strict=True))
+
+
+@over_dtypes
+@pytest.mark.parametrize("op", [MaxPool2d, AvgPool2d], ids=lambda op: op.name)
+def test_pooling_is_torchs(op: type[Op], dtype: str) -> None:
+    """Sizes, rounding up and divisors as they are there; outside its domain, on an image padded beforehand."""
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+    native = up = 0
+    for p in drawn(op, dtype):
+        if in_torchs_domain(p):
+            padding, ceil, x = tuple(before for before, _ in p.padding), p.ceil_mode, torch_image(torch, p.x)
+            native, up = native + 1, up + p.ceil_mode
+        else:
+            padding, ceil, x = (0, 0), False, torch_image(torch, around(p, -np.inf if op is MaxPool2d else 0.0))
+            reach = [
+                (o - 1) * s + getattr(p, "dilation", (1, 1))[a] * (k - 1) + 1
+                for a, (o, s, k) in enumerate(zip(p.shape()[2:], p.stride, p.kernel_size, strict=True))
+            ]
+            x = functional.pad(x, (0, 99, 0, 99), value=-np.inf if op is MaxPool2d else 0.0)[..., : reach[0], : reach[1]]
+        if isinstance(p, MaxPool2d):
+            y = functional.max_pool2d(x, p.kernel_size, p.stride, padding, p.dilation, ceil)
+            same(p, y.numpy())
+        elif isinstance(p, AvgPool2d) and in_torchs_domain(p):
+            y = functional.avg_pool2d(x, p.kernel_size, p.stride, padding, ceil, p.count_include_pad)
+            same(p, y.numpy(), size_of(p))
+        elif isinstance(p, AvgPool2d) and not p.count_include_pad:
+            inside = np.zeros(x.shape)
+            (top, _), (left, _) = p.padding
+            inside[:, :, top : top + p.x.shape[2], left : left + p.x.shape[3]] = 1
+            total, taps = (
+                functional.avg_pool2d(a, p.kernel_size, p.stride, divisor_override=1)
+                for a in (x, torch.from_numpy(inside))
+            )
+            same(p, (total / taps).numpy(), size_of(p))
+    assert native >= CASES[dtype] // 4
+    assert up >= 2
+
+
+@pytest.mark.parametrize("ceil", [False, True])
+def test_pooling_sizes_are_torchs_on_a_whole_grid(ceil: bool) -> None:
+    torch = pytest.importorskip("torch")
+    compared = 0
+    for n, k, s, d, pad in itertools.product(range(1, 9), range(1, 5), range(1, 4), (1, 2), range(3)):
+        if pad > k // 2 or n + 2 * pad < d * (k - 1) + 1:
+            continue
+        p = MaxPool2d(
+            x=np.arange(1.0, n + 1).reshape(1, 1, 1, n), kernel_size=(1, k), stride=(1, s),
+            padding=((0, 0), (pad, pad)), dilation=(1, d), ceil_mode=ceil,
+        )  # fmt: skip
+        y = torch.nn.functional.max_pool2d(torch_image(torch, p.x), (1, k), (1, s), (0, pad), (1, d), ceil).numpy()
+        if p.broken_rules() == ("every_window_holds_input",):  # a dilated window astride the image, -inf there
+            assert np.isneginf(y).any()
+            continue
+        same(p, y)
+        compared += 1
+    assert compared >= 300
+
+
+def test_every_operation_has_an_oracle() -> None:
+    judged = {Conv2d, Convolve2d, Linear, Pad2d, MaxPool2d, AvgPool2d, Relu}
+    assert judged == set(OPS)
