@@ -11,42 +11,16 @@ from __future__ import annotations
 
 import ctypes
 import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from layers import LAYERS, layer, seconds
 
 from convspec.adapters.c import CKernel, GuardedBuffers
 from convspec.reference import Conv2d
 
 REPETITIONS = 40
-
-
-def layer(n: int, c: int, k: int, taps: int, size: int, padding: int) -> Conv2d:
-    random = np.random.default_rng(1)
-    return Conv2d(
-        x=random.standard_normal((n, c, size, size), np.float32),
-        weight=random.standard_normal((k, c, taps, taps), np.float32),
-        bias=random.standard_normal(k, np.float32),
-        padding=((padding, padding), (padding, padding)),
-    )
-
-
-LAYERS = {
-    "LeNet conv1: 32 images, 1->6, 5x5 on 32x32": layer(32, 1, 6, 5, 32, 0),
-    "LeNet conv2: 32 images, 6->16, 5x5 on 14x14": layer(32, 6, 16, 5, 14, 0),
-    "64->64, 3x3 pad 1 on 56x56": layer(1, 64, 64, 3, 56, 1),
-    "256->256, 3x3 pad 1 on 14x14": layer(1, 256, 256, 3, 14, 1),
-}
-
-
-def seconds(call: Callable[[], object]) -> float:
-    """One timed call, after one that brings its arrays back into the caches from what ran in between."""
-    call()
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def measure(kernel: CKernel, problem: Conv2d) -> tuple[float, float, float]:
@@ -80,7 +54,8 @@ def main() -> None:
     print(f"{'layer':45} {'C':>8} {'adapter':>8} {'torch':>8} {'C/torch':>8} {'adapter/torch':>14}")
     ratios: list[tuple[float, float]] = []
     with torch.inference_mode():
-        for name, problem in LAYERS.items():
+        for name, sizes in LAYERS.items():
+            problem = layer(*sizes)
             c, adapter, pytorch = measure(kernel, problem)
             ratios.append((c / pytorch, adapter / pytorch))
             print(f"{name:45} {c:8.3f} {adapter:8.3f} {pytorch:8.3f}", end=" ")
