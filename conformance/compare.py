@@ -29,6 +29,7 @@ class Evidence:
     bound: Array | None = None
     worst: tuple[int, ...] | None = None
     wrong: int = 0
+    direct: bool = True  # `expected` is the truth of `problem`; otherwise the other side of a law
 
 
 class Violation(Exception):
@@ -142,13 +143,18 @@ def agree(problem: Op, left: Measured | Array, right: Measured | Array) -> None:
     left = left if isinstance(left, Measured) else Measured(left)
     right = right if isinstance(right, Measured) else Measured(right)
     if left.shape != right.shape:
-        raise Violation("wrong shape", f"one side has shape {left.shape}, the other {right.shape}", Evidence(problem))
+        raise Violation(
+            "wrong shape", f"one side has shape {left.shape}, the other {right.shape}", Evidence(problem, direct=False)
+        )
     bound = left.tolerance + right.tolerance
     with np.errstate(invalid="ignore"):
         same = (np.isnan(left.value) & np.isnan(right.value)) | (left.value == right.value)
         ok = same | np.isposinf(bound) | (np.abs(left.value - right.value) <= bound)
     if not np.all(ok):
-        raise wrong_values(problem, left.value, right.value, bound, ~ok, "the other side gives")
+        violation = wrong_values(problem, left.value, right.value, bound, ~ok, "the other side gives")
+        assert violation.evidence is not None
+        violation.evidence.direct = False
+        raise violation
 
 
 def show(value: float) -> str:

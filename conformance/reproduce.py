@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ def describe(found: Found, dtype: str, seed: int) -> tuple[Failure, str]:
     trial, violation = found.trial, found.violation
     case = violation.case
     told = violation.evidence or Evidence(case.problem)
-    shown = _blamed(trial, violation) or told
+    shown = told if told.direct else _blamed(trial, violation) or _spoilt(violation, told)
     problem = shown.problem
     identity = f"{trial.backend.key} {trial.clause.name} {dtype} {problem.name} {code(problem)}"
     failure = Failure(
@@ -65,19 +65,15 @@ def describe(found: Found, dtype: str, seed: int) -> tuple[Failure, str]:
         note=case.note if case is not None else "",
     )
     failure.script = f"failures/{failure.id}.py"
-    standalone = trial.clause.kind == "rule" or shown.expected is not None
+    standalone = trial.clause.kind == "rule" or (shown.direct and shown.expected is not None)
     script = _standalone(found, failure, shown) if standalone else _replay(found, failure, dtype, seed)
     return failure, script
 
 
 def _blamed(trial: Trial, violation: Violation) -> Evidence | None:
     """The first call of the case whose answer is wrong by itself: what a law's failure comes from, nearly always."""
-    evidence = violation.evidence
-    case = violation.case
-    if case is None or (evidence is not None and evidence.expected is not None and trial.clause.kind != "law"):
-        return None
-    for problem, answer in case.calls:
-        if not all(np.isfinite(np.asarray(a, np.float64)).all() for a in problem.arrays().values()):
+    for problem, answer in violation.case.calls:
+        if not _finite(problem):
             continue
         arithmetic = trial.backend.arithmetic(problem.name, str(problem.dtype))
         truth = trial.oracle.truth(problem, arithmetic)
@@ -86,6 +82,16 @@ def _blamed(trial: Trial, violation: Violation) -> Evidence | None:
             worst = tuple(int(k) for k in np.unravel_index(int(np.argmin(ok)), ok.shape))
             return Evidence(problem, answer, truth.hi, truth.bound.tolerance, worst, int((~ok).sum()))
     return None
+
+
+def _spoilt(violation: Violation, told: Evidence) -> Evidence:
+    """Where a NaN or an infinity was put into the problem, show that problem."""
+    spoilt = [problem for problem, _ in violation.case.calls if not _finite(problem)]
+    return replace(told, problem=spoilt[-1]) if spoilt else told
+
+
+def _finite(problem: Op) -> bool:
+    return all(np.isfinite(np.asarray(a, np.float64)).all() for a in problem.arrays().values())
 
 
 def code(problem: Op) -> str:

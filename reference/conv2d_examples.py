@@ -99,6 +99,17 @@ def weight_sharing_equations(cls: type[Conv2d], dtype: np.dtype[Any]) -> Worked:
     return [(problem, output([[74, 91], [125, 142]]))]
 
 
+@example("EQV-06")
+def a_shift_that_is_no_multiple_of_the_stride(cls: type[Conv2d], dtype: np.dtype[Any]) -> Worked:
+    """The difference of neighbours with stride 2: a row of pairs gives zeros, rolled by one pixel it does not."""
+    row = np.array([0.0, 0, 1, 1, 0, 0, 1, 1, 0, 0])
+    difference = image([[1, -1]], dtype)
+    return [
+        (cls(x=image([np.roll(row, k)], dtype), weight=difference, stride=(1, 2)), output([y]))
+        for k, y in ((0, [0, 0, 0, 0, 0]), (1, [0, -1, 1, -1, 1]), (2, [0, 0, 0, 0, 0]))
+    ]
+
+
 @example("CONV-09")
 def depthwise_with_a_multiplier(cls: type[Conv2d], dtype: np.dtype[Any]) -> Worked:
     """With as many groups as channels and two filters each, output 2c + m reads channel c: 1 2 3 4 times

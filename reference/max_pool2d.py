@@ -91,16 +91,6 @@ class MaxPool2d(Op):
         both = run.values(self.but(x=np.maximum(self.x, other)))
         return both, np.maximum(run.values(self), run.values(self.but(x=other)))
 
-    @law("LAW-P6")
-    def pooling_an_enlarged_result_gives_it_back(self, run: Run, pick: Pick) -> Sides | None:
-        """With windows side by side and no padding: pool, repeat each value over its window, pool again:
-        nothing changes."""
-        k = self.kernel_size
-        once = self.but(x=enlarged(self.x, *k), stride=k, padding=pool.NONE, dilation=(1, 1), ceil_mode=False)
-        y = run.values(once)
-        spread = np.repeat(np.repeat(y, k[0], axis=2), k[1], axis=3).astype(self.dtype)
-        return run.values(once.but(x=spread)), y
-
     @law("LAW-P8, MAXP-14")
     def smaller_elements_do_not_matter(self, run: Run, pick: Pick) -> Sides | None:
         """Lowering elements that are the largest of no window changes nothing."""
@@ -219,6 +209,16 @@ class MaxPool2d(Op):
             (negative, output([[-1, -1, -2]])),
             (cls(x=row, kernel_size=(1, 3), stride=1, dilation=(1, 2)), output([[5, 6, 7]])),
             *sizes,
+        ]
+
+    @example("EQV-06")
+    def a_shift_that_is_no_multiple_of_the_stride(cls: Any, dtype: np.dtype[Any]) -> Worked:
+        """Pairs of a row rolled by 0, 1 and 2: only the roll by the stride rolls the output."""
+        row = np.array([0.0, 0, 1, 1, 0, 0, 1, 1, 0, 0])
+        outputs = ([0, 1, 0, 1, 0], [0, 1, 1, 1, 1], [0, 0, 1, 0, 1])
+        return [
+            (cls(x=image([np.roll(row, k)], dtype), kernel_size=(1, 2), stride=(1, 2)), output([y]))
+            for k, y in enumerate(outputs)
         ]
 
     @example("MAXP-10", STRICT)

@@ -203,6 +203,17 @@ def stride_is_subsampling(problem: Pool, run: Run, pick: Pick) -> Sides | None:
     return run(down), run(dense)[:, :, ::rows, ::columns]
 
 
+@law("LAW-P6")
+def pooling_an_enlarged_result_gives_it_back(problem: Pool, run: Run, pick: Pick) -> Sides | None:
+    """With windows side by side and no padding: pool, repeat each value over its window, pool again: nothing changes."""
+    k = problem.kernel_size
+    dense = {"dilation": (1, 1)} if hasattr(problem, "dilation") else {}
+    once = problem.but(x=enlarged(problem.x, *k), stride=k, padding=NONE, ceil_mode=False, **dense)
+    y = run.values(once)
+    spread = np.repeat(np.repeat(y, k[0], axis=2), k[1], axis=3).astype(problem.dtype)
+    return run(once.but(x=spread)), y
+
+
 @law("LAW-P11, SHP-05")
 def rounding_up_only_adds_windows(problem: Pool, run: Run, pick: Pick) -> Sides | None:
     """The result rounded down is the leading block of the result rounded up."""

@@ -91,7 +91,8 @@ def shape(p: Any) -> tuple[int, ...]:
     if p.name == "linear":
         return p.x.shape[0], p.weight.shape[0]
     if p.name == "conv2d":
-        sizes = [count(p.x.shape[2 + a], p.weight.shape[2 + a], p.stride[a], p.dilation[a], *p.padding[a]) for a in (0, 1)]
+        taps = p.weight.shape[2:]
+        sizes = [count(p.x.shape[2 + a], taps[a], p.stride[a], p.dilation[a], *p.padding[a]) for a in (0, 1)]
         return p.x.shape[0], p.weight.shape[0], *sizes
     if p.name in ("max_pool2d", "avg_pool2d"):
         holes = getattr(p, "dilation", (1, 1))

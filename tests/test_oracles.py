@@ -197,12 +197,13 @@ def test_pooling_is_torchs(op: type[Op], dtype: str) -> None:
             padding, ceil, x = tuple(before for before, _ in p.padding), p.ceil_mode, torch_image(torch, p.x)
             native, up = native + 1, up + p.ceil_mode
         else:
-            padding, ceil, x = (0, 0), False, torch_image(torch, around(p, -np.inf if op is MaxPool2d else 0.0))
+            fill = -np.inf if op is MaxPool2d else 0.0
+            padding, ceil, x = (0, 0), False, torch_image(torch, around(p, fill))
             reach = [
                 (o - 1) * s + getattr(p, "dilation", (1, 1))[a] * (k - 1) + 1
                 for a, (o, s, k) in enumerate(zip(p.shape()[2:], p.stride, p.kernel_size, strict=True))
             ]
-            x = functional.pad(x, (0, 99, 0, 99), value=-np.inf if op is MaxPool2d else 0.0)[..., : reach[0], : reach[1]]
+            x = functional.pad(x, (0, 99, 0, 99), value=fill)[..., : reach[0], : reach[1]]
         if isinstance(p, MaxPool2d):
             y = functional.max_pool2d(x, p.kernel_size, p.stride, padding, p.dilation, ceil)
             same(p, y.numpy())

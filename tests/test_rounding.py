@@ -68,16 +68,17 @@ def awkward(near: Array) -> Array:
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
 def test_rounding_is_to_the_nearest_even_of_all_numbers(name: str) -> None:
     random = np.random.default_rng(7)
-    numbers = table(name)
-    reach = random.uniform(np.log2(numbers[1]) - 3, np.log2(numbers[-1]) + 2, 4000)
+    every = table(name)
+    numbers = every.tolist()
+    reach = random.uniform(np.log2(every[1]) - 3, np.log2(every[-1]) + 2, 4000)
     points = np.concatenate([
-        awkward(numbers)[:: 7 if name == "float16" else 11],
-        awkward(numbers[:20]),
-        awkward(numbers[-20:]),
+        awkward(every)[::7],
+        awkward(every[:20]),
+        awkward(every[-20:]),
         np.exp2(reach) * random.choice((-1, 1), reach.size),
         [0.0, -0.0, 5e-324, -5e-324, 1e308, -1e308],
     ])  # fmt: skip
-    due = np.array([nearest(float(v), numbers.tolist()) for v in points])
+    due = np.array([nearest(v, numbers) for v in points.tolist()])
     rounded = round_to(points, FORMATS[name])
     assert np.array_equal(rounded, due)
     assert np.array_equal(np.signbit(rounded), np.signbit(due))
@@ -89,15 +90,10 @@ def test_rounding_is_the_cast_of_numpy(name: str) -> None:
     kind = np.dtype(name).type
     form = FORMATS[name]
     bits = random.integers(0, 2**64, 200_000, dtype=np.uint64).view(np.float64)
-    scaled = np.ldexp(random.standard_normal(200_000), random.integers(form.smallest_exponent - form.p - 3, 130, 200_000))
-    some = np.ldexp(
-        random.integers(0, 2**form.p, 20_000).astype(np.float64),
-        random.integers(form.smallest_exponent - form.p + 1, 8, 20_000),
-    )
-    if name == "float16":
-        ordered = table(name)
-    else:
-        ordered = np.unique(some.astype(np.float32)).astype(np.float64)
+    below = form.smallest_exponent - form.p + 1  # the exponent of the smallest subnormal number
+    scaled = np.ldexp(random.standard_normal(200_000), random.integers(below - 4, 130, 200_000))
+    some = np.ldexp(np.rint(random.uniform(0, 2**form.p, 20_000)), random.integers(below, 8, 20_000))
+    ordered = table(name) if name == "float16" else np.unique(some)
     edge = np.array([form.largest, form.largest * (1 + form.unit / 2), form.largest + 2.0**-form.p * form.largest])
     points = np.concatenate([bits, scaled, awkward(ordered), awkward(edge), [np.nan, np.inf, -np.inf, 0.0, -0.0]])
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
@@ -122,7 +118,8 @@ def test_rounding_a_number_of_the_format_changes_nothing(name: str) -> None:
     form = FORMATS[name]
     random = np.random.default_rng(2)
     values = np.concatenate([
-        np.ldexp(random.standard_normal(1000), random.integers(-30, 15, 1000)).astype(dtype_named(name)).astype(np.float64),
+        random.standard_normal(1000).astype(dtype_named(name)).astype(np.float64),
+        np.ldexp(random.integers(-255, 256, 1000).astype(np.float64), random.integers(-15, 8, 1000)),
         [0.0, form.largest, -form.largest, form.smallest_normal, form.spacing, -form.spacing, np.inf, -np.inf],
     ])  # fmt: skip
     assert np.array_equal(round_to(values, form), values)
@@ -248,6 +245,8 @@ def test_measured_arithmetic_is_exact_on_integers() -> None:
 
 # Bounds: toy implementations in the declared arithmetic stay within, wrong ones do not.
 
+KIND = np.float32  # what the toys accumulate in
+
 
 def in_order(products: Array, random: np.random.Generator) -> Tensor:
     """One after the other, each product rounded before it is added."""
@@ -299,7 +298,6 @@ def smallest_first(products: Array, random: np.random.Generator) -> Tensor:
     return in_order(np.take_along_axis(products, np.argsort(np.abs(products), axis=1), axis=1), random)
 
 
-KIND = np.float32
 SUMS: tuple[Sum, ...] = (in_order, fused, tree, lanes, largest_partial_sums, largest_first, smallest_first)
 
 
@@ -457,6 +455,19 @@ def test_every_way_to_average_keeps_the_bound(dtype: str) -> None:
                 answer = round_to(average(taps, divisor, sum_up, random).astype(np.float64), FORMATS[dtype])
                 worst = max(worst, ratio(off(problem, answer), bound, problem, f"{way}, {sum_up.__name__}"))
     assert worst > 0.5
+
+
+def test_float64_averages_keep_the_bound_against_the_truth_in_two_parts() -> None:
+    for i in range(100):
+        problem = AvgPool2d.draw(RandomPick(f"average {i}", np.dtype("float64"), 20_000))
+        bound = problem.judgement(Arithmetic.ieee("float64"))
+        taps = problem.taps(np.asarray(problem.x)).reshape(*problem.shape(), -1)
+        total = np.zeros(problem.shape())
+        for t in range(taps.shape[-1]):
+            total = total + taps[..., t]
+        ratio(off(problem, total / problem.divisor), bound, problem, "divide the sum")
+        ratio(off(problem, total * (1 / problem.divisor)), bound, problem, "multiply the sum")
+        ratio(off(problem, problem.expected()), bound, problem, "the reference itself")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -26,7 +26,9 @@ class Broken:
     backend: type
     op: str
     clauses: tuple[str, ...]
-    elements: int  # the smallest failing problem of a general check has no more input elements than this
+    elements: int  # the smallest failing problem has no more input elements than this
+    examples: int  # cases per clause that the bug needs to be met
+    missed: str  # why no clause sees it, if none does
 
     @property
     def name(self) -> str:
@@ -40,7 +42,9 @@ class Broken:
 TABLE: list[Broken] = []
 
 
-def broken(elements: int = 20, every: str = "", **clauses: str) -> Callable[[B], B]:
+def broken(
+    elements: int = 20, examples: int = 30, missed: str = "", every: str = "", **clauses: str
+) -> Callable[[B], B]:
     """Enter a backend into the table, once for each operation that it breaks.
 
     `conv2d="a_clause another"` names the clauses of an operation that fail; `every` those of all operations that have
@@ -54,7 +58,7 @@ def broken(elements: int = 20, every: str = "", **clauses: str) -> Callable[[B],
             if not op.has_batch:
                 names = [n for n in names if n != "images_are_independent"]
             if names:
-                TABLE.append(Broken(backend, op.name, tuple(f"{op.name}.{n}" for n in names), elements))
+                TABLE.append(Broken(backend, op.name, tuple(f"{op.name}.{n}" for n in names), elements, examples, missed))
         return backend
 
     return enter
@@ -92,7 +96,7 @@ class Right:
 
 def rounded(values: Any, problem: Op) -> Tensor:
     """Rounded once to the dtype of the problem."""
-    return np.asarray(np.asarray(values, np.float64).astype(problem.dtype))
+    return np.asarray(np.asarray(values, np.float64).astype(problem.dtype, order="C"))
 
 
 def wide(array: Any) -> Array:

@@ -322,7 +322,7 @@ class InterleavesTheGroups(RightConv2d):
         return k % problem.groups
 
 
-@broken(conv2d="depthwise_with_a_multiplier groups_are_separate")
+@broken(conv2d="depthwise_with_a_multiplier")
 class OrdersMultipliersFirst(RightConv2d):
     """Depthwise with a multiplier: outputs come multiplier by multiplier instead of channel by channel."""
 
@@ -334,8 +334,20 @@ class OrdersMultipliersFirst(RightConv2d):
         return y.reshape(n, problem.groups, -1, i, j).swapaxes(1, 2).reshape(y.shape)
 
 
+@broken(
+    missed="a draw with one channel per group, more than one group and a multiplier is one in 250",
+    conv2d="groups_are_separate exact_on_integers",
+)
+class OrdersLargeMultipliersFirst(OrdersMultipliersFirst):
+    """The same, in the path for filters of more than one tap only, which the worked example does not take."""
+
+    def conv2d(self, problem: Any) -> Any:
+        taps = problem.weight.shape[2] * problem.weight.shape[3]
+        return super().conv2d(problem) if taps > 1 else self.answer(problem)
+
+
 @broken(conv2d="channels_add_up channels_may_be_permuted exact_on_integers two_layers_are_one")
-class DropsAnOddChannel(RightConv2d):
+class DropsTheOddChannel(RightConv2d):
     """Channels are taken in pairs; an odd last one is dropped."""
 
     def sums(self, problem: Conv2d, seen: Array) -> Array:
@@ -347,7 +359,7 @@ class DropsAnOddChannel(RightConv2d):
 
 
 @broken(40, conv2d="exact_on_integers")
-class DropsAFifthChannel(RightConv2d):
+class DropsTheFifthChannel(RightConv2d):
     """Channels are taken in fours; a single one left over is dropped."""
 
     def sums(self, problem: Conv2d, seen: Array) -> Array:
@@ -359,7 +371,7 @@ class DropsAFifthChannel(RightConv2d):
 
 
 @broken(conv2d="filters_may_be_permuted filters_are_separate exact_on_integers")
-class RepeatsAFilter(Right):
+class RepeatsOneFilter(Right):
     """Filters are taken in pairs; an odd last one is replaced by the one before it."""
 
     def conv2d(self, problem: Any) -> Any:
@@ -382,6 +394,20 @@ class CentresOnTheFirstImage(Right):
 
 
 @broken(conv2d="one_tap_is_linear_on_every_pixel exact_on_integers")
+class SkipsTheLastPixelOfOneTap(RightConv2d):
+    """The path for filters of one tap runs over all pixels but the last of each image."""
+
+    def sums(self, problem: Conv2d, seen: Array) -> Array:
+        y = super().sums(problem, seen)
+        if seen.shape[4:] == (1, 1) and problem.stride == (1, 1) and y.shape[2] * y.shape[3] > 1:
+            y[:, :, -1, -1] = 0
+        return y
+
+
+@broken(
+    missed="as many filters as channels, with one tap, is drawn three times in a thousand",
+    conv2d="one_tap_is_linear_on_every_pixel exact_on_integers",
+)
 class TransposesOneTapFilters(Right):
     """The path for filters of one tap multiplies with the transposed matrix, where it is square."""
 
@@ -461,7 +487,7 @@ class AddsTheBiasAlongTheColumns(Right):
     conv2d="linear_in_the_images linear_in_the_filters two_layers_are_one two_padded_layers_are_one channels_add_up"
     " the_adjoint_moves_to_the_other_side exact_on_integers"
 )
-class FusesARectifier(Right):
+class FusesTheRectifier(Right):
     """A rectifier was left on at the end."""
 
     def conv2d(self, problem: Any) -> Any:

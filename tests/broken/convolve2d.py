@@ -86,7 +86,7 @@ class HasTheSizeOfTheLarger(Right):
 
 
 @broken(convolve2d="linear_in_the_image linear_in_the_kernel two_kernels_are_one exact_on_integers")
-class FusesARectifier(Right):
+class FusesTheRectifier(Right):
     """A rectifier was left on at the end."""
 
     def convolve2d(self, problem: Any) -> Any:

@@ -77,7 +77,7 @@ class SwapsTheAxes(Right):
         return self.answer(problem if swapped.broken_rules() else swapped)
 
 
-@broken(pad2d="axes_may_be_padded_one_after_the_other two_axes_with_corners paddings_add_up exact_on_integers")
+@broken(pad2d="axes_may_be_padded_one_after_the_other two_axes_with_corners exact_on_integers")
 class LeavesTheCornersZero(RightPad2d):
     """The corners are left at zero."""
 

@@ -349,7 +349,7 @@ class SumsInFloat16(RightPool):
 
 
 @broken(avg_pool2d="nan_reaches_its_windows_and_no_other within_the_bound")
-class UsesASummedAreaTable(RightPool):
+class UsesSummedAreas(RightPool):
     """Windows are differences of running sums in float32: a NaN reaches all that follow, and small values drown."""
 
     def avg_pool2d(self, problem: Any) -> Any:

@@ -57,8 +57,8 @@ class StopsAtSix(Right):
         return np.minimum(self.answer(problem), np.asarray(6, problem.dtype))
 
 
-@broken(relu="twice_is_once larger_inputs_give_no_smaller_outputs positive_factors_move_out")
-class StartsAtAHalf(Right):
+@broken(relu="twice_is_once positive_factors_move_out")
+class StartsAtOneHalf(Right):
     """What is below a half becomes zero, and a half is taken off the rest."""
 
     def relu(self, problem: Any) -> Any:
@@ -74,7 +74,7 @@ class RectifiesDownwards(Right):
 
 
 @broken(relu="elements_are_separate exact_on_integers")
-class CopiesAnOddElement(Right):
+class CopiesTheOddElement(Right):
     """Elements are taken in pairs; an odd last one is copied as it is."""
 
     def relu(self, problem: Any) -> Any:
@@ -97,7 +97,7 @@ class SkipsTheVectorRemainder(Right):
 
 
 @broken(relu="signs_and_infinities")
-class MultipliesByAMask(Right):
+class MultipliesByMask(Right):
     """x * (x > 0): NaN for minus infinity."""
 
     def relu(self, problem: Any) -> Any:

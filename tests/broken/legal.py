@@ -1,0 +1,352 @@
+"""Backends that are unusual and right: no clause may fail on any of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from convspec.adapters import Unsupported
+from convspec.reference import Op
+from convspec.reference.pool import filled
+from convspec.reference.window import windows
+
+from .base import Right, Tensor, rounded, significant, wide
+from .conv2d import RightConv2d
+
+
+def products(problem: Any, dtype: Any = None) -> tuple[Tensor, Tensor]:
+    """The products that each output element adds up, (terms, *output), and the bias; by default in the dtype of x."""
+    problem.validate()
+    dtype = dtype or problem.dtype
+    with np.errstate(all="ignore"):
+        if problem.name == "linear":
+            made = problem.x.T[:, :, None].astype(dtype) * problem.weight.T[:, None].astype(dtype)
+            bias = np.zeros((), dtype) if problem.bias is None else problem.bias
+        elif problem.name == "conv2d":
+            seen = RightConv2d().seen(problem).astype(dtype)  # (N, C, I, J, R, S)
+            n, c, i, j, r, s = seen.shape
+            k, per_group = problem.weight.shape[:2]
+            first = np.arange(k) // (k // problem.groups) * per_group
+            seen = seen[:, first[:, None] + np.arange(per_group)]  # (N, K, C/groups, I, J, R, S)
+            made = seen * problem.weight[:, :, None, None].astype(dtype)
+            made = made.transpose(2, 5, 6, 0, 1, 3, 4).reshape(per_group * r * s, n, k, i, j)
+            bias = np.zeros((), dtype) if problem.bias is None else problem.bias[:, None, None]
+        else:
+            seen = windows(filled(problem, 0.0), *problem.axes).astype(dtype)
+            made = seen.transpose(4, 5, 0, 1, 2, 3).reshape(seen.shape[4] * seen.shape[5], *seen.shape[:4])
+            bias = np.zeros((), dtype)
+    return np.asarray(made, dtype), np.asarray(bias, dtype)
+
+
+class Sums:
+    """The operations that add up, by adding up `products` in the dtype in an order of its own."""
+
+    dtypes = ("float32", "float64")
+
+    def total(self, terms: Tensor, start: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def conv2d(self, problem: Any) -> Any:
+        made, bias = products(problem)
+        return np.asarray(self.total(made, bias), problem.dtype)
+
+    def linear(self, problem: Any) -> Any:
+        return self.conv2d(problem)
+
+    def avg_pool2d(self, problem: Any) -> Any:
+        return np.asarray(self.conv2d(problem) / problem.divisor.astype(problem.dtype), problem.dtype)
+
+
+class AddsBackwards(Sums):
+    """From the last product to the first, then the bias."""
+
+    def total(self, terms: Tensor, start: Tensor) -> Tensor:
+        y = np.zeros(terms.shape[1:], terms.dtype)
+        for term in terms[::-1]:
+            y = y + term
+        return y + start
+
+
+class StartsAtTheBias(Sums):
+    """The accumulator starts at the bias."""
+
+    def total(self, terms: Tensor, start: Tensor) -> Tensor:
+        y = np.zeros(terms.shape[1:], terms.dtype) + start
+        for term in terms:
+            y = y + term
+        return y
+
+
+class AddsInBlocks(Sums):
+    """Blocks of four are added up on their own."""
+
+    def total(self, terms: Tensor, start: Tensor) -> Tensor:
+        y = np.zeros(terms.shape[1:], terms.dtype)
+        for k in range(0, len(terms), 4):
+            block = np.zeros_like(y)
+            for term in terms[k : k + 4]:
+                block = block + term
+            y = y + block
+        return y + start
+
+
+class AddsInPairs(Sums):
+    """A balanced tree."""
+
+    def total(self, terms: Tensor, start: Tensor) -> Tensor:
+        while len(terms) > 1:
+            if len(terms) % 2:
+                terms = np.concatenate([terms, np.zeros_like(terms[:1])])
+            terms = terms[::2] + terms[1::2]
+        return (terms[0] if len(terms) else np.zeros(terms.shape[1:], terms.dtype)) + start
+
+
+class AddsTheLargestFirst(Sums):
+    """Sorted by size."""
+
+    def total(self, terms: Tensor, start: Tensor) -> Tensor:
+        order = np.argsort(-np.abs(terms), axis=0)
+        y = np.zeros(terms.shape[1:], terms.dtype)
+        for term in np.take_along_axis(terms, order, axis=0):
+            y = y + term
+        return y + start
+
+
+class AddsInAnyOrder(Sums):
+    """In another order at every call, and says so."""
+
+    conventions = {"repeatable": "false"}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        self.random = np.random.default_rng(0)
+
+    def total(self, terms: Tensor, start: Tensor) -> Tensor:
+        y = np.zeros(terms.shape[1:], terms.dtype)
+        for k in self.random.permutation(len(terms)):
+            y = y + terms[k]
+        return y + start
+
+
+class FusesMultiplyAndAdd(Sums):
+    """Products enter the sum unrounded: float64 arithmetic, rounded to float32 after each addition."""
+
+    dtypes = ("float32",)
+
+    def conv2d(self, problem: Any) -> Any:
+        made, bias = products(problem, np.float64)
+        y = np.zeros(made.shape[1:], np.float32)
+        for term in made:
+            y = (y + term).astype(np.float32)
+        return (y + bias).astype(np.float32)
+
+
+class MultipliesMatrices:
+    """Patches as columns, then one matrix product of the dtype per image and group."""
+
+    dtypes = ("float32", "float64")
+
+    def conv2d(self, problem: Any) -> Any:
+        problem.validate()
+        g, k = problem.groups, problem.weight.shape[0]
+        columns = problem.columns(problem.x)
+        filters = problem.weight.reshape(g, k // g, columns.shape[2])
+        y = np.matmul(filters, columns).reshape(problem.output_shape())
+        return y if problem.bias is None else y + problem.bias[:, None, None]
+
+
+class AnswersInFortranOrder(Right):
+    """The result lies in memory with its first axis fastest."""
+
+    def answer(self, problem: Op) -> Any:
+        return np.asfortranarray(super().answer(problem))
+
+
+class AnswersReadOnly(Right):
+    """The result may not be written to."""
+
+    def answer(self, problem: Op) -> Any:
+        y = super().answer(problem)
+        y.flags.writeable = False
+        return y
+
+
+class AnswersInPartOfABuffer(Right):
+    """The result is every second element of a larger buffer, backwards."""
+
+    def answer(self, problem: Op) -> Any:
+        y = super().answer(problem)
+        buffer = np.full((*y.shape[:-1], 2 * y.shape[-1] + 1), np.nan, y.dtype)
+        view = buffer[..., 1::2][..., ::-1]
+        view[...] = y
+        return view
+
+
+class MultipliesByTheReciprocal:
+    """The mean as the sum times a rounded 1/D."""
+
+    dtypes = ("float32", "float64")
+
+    def avg_pool2d(self, problem: Any) -> Any:
+        made, _ = products(problem)
+        return (made.sum(axis=0) * (1 / problem.divisor).astype(problem.dtype)).astype(problem.dtype)
+
+
+class DividesBeforeItAdds:
+    """The mean as the sum of the elements times a rounded 1/D."""
+
+    dtypes = ("float32", "float64")
+
+    def avg_pool2d(self, problem: Any) -> Any:
+        made, _ = products(problem)
+        return np.asarray((made * (1 / problem.divisor).astype(problem.dtype)).sum(axis=0), problem.dtype)
+
+
+class Sorts:
+    """The maximum as the last of the sorted window, where NaN comes last."""
+
+    dtypes = ("float32", "float64")
+
+    def max_pool2d(self, problem: Any) -> Any:
+        problem.validate()
+        seen = windows(filled(problem, -np.inf), *problem.axes)
+        return rounded(np.sort(seen.reshape(*seen.shape[:4], seen.shape[4] * seen.shape[5]))[..., -1], problem)
+
+
+class AnswersNegativeZeros:
+    """Zeros come back with a sign."""
+
+    dtypes = ("float32", "float64")
+
+    def relu(self, problem: Any) -> Any:
+        problem.validate()
+        return np.where(problem.x <= 0, np.asarray(-0.0, problem.dtype), problem.x)
+
+
+class IgnoresNaN(Right):
+    """NaN never wins against a number, and it says so."""
+
+    conventions = {"max_pool_nan": "ignore", "relu_nan": "ignore"}  # noqa: RUF012
+
+    def max_pool2d(self, problem: Any) -> Any:
+        problem.validate()
+        seen = windows(filled(problem, -np.inf), *problem.axes)
+        inside = windows(filled(problem.but(x=np.zeros(problem.x.shape)), np.nan), *problem.axes) == 0
+        alone = (np.isnan(seen) | ~inside).all(axis=(4, 5))
+        return rounded(np.where(alone, np.nan, np.fmax.reduce(seen, axis=(4, 5))), problem)
+
+    def relu(self, problem: Any) -> Any:
+        problem.validate()
+        return np.fmax(problem.x, np.zeros((), problem.dtype))
+
+
+class DividesByTheWindow(Right):
+    """The divisor is the whole window where padding is counted, and it says so."""
+
+    conventions = {"avg_divisor": "full"}  # noqa: RUF012
+
+    def avg_pool2d(self, problem: Any) -> Any:
+        y = problem.expected()
+        if problem.count_include_pad:
+            y = y * problem.divisor / np.prod(problem.kernel_size)
+        return rounded(y, problem)
+
+
+class TakesOneGroupOnly:
+    """Its stated domain is one group."""
+
+    dtypes = ("float32", "float64")
+
+    def supports(self, problem: Any) -> bool:
+        return bool(problem.groups == 1)
+
+    def conv2d(self, problem: Any) -> Any:
+        assert problem.groups == 1
+        return rounded(problem.expected(), problem)
+
+
+class TakesDenseFiltersOnly:
+    """Says at the call that it has no dilation."""
+
+    dtypes = ("float32", "float64")
+
+    def conv2d(self, problem: Any) -> Any:
+        if problem.dilation != (1, 1):
+            raise Unsupported("no dilation")
+        return rounded(problem.expected(), problem)
+
+
+class TakesFloat64Only(Right):
+    """float64 alone."""
+
+    dtypes = ("float64",)
+
+
+class RoundsToElevenBits(Right):
+    """Rounds images and filters to TF32's 11 bits, and says so."""
+
+    arithmetic = {("conv2d", "float32"): "tf32"}  # noqa: RUF012
+    dtypes = ("float32",)
+
+    def conv2d(self, problem: Any) -> Any:
+        problem.validate()
+        x, weight = (significant(a, 11).astype(problem.dtype) for a in (problem.x, problem.weight))
+        return rounded(problem.but(x=x, weight=weight).expected(), problem)
+
+
+class ScattersPixels:
+    """The flipped convolution by scattering each pixel, in float64."""
+
+    dtypes = ("float32", "float64")
+
+    def convolve2d(self, problem: Any) -> Any:
+        problem.validate()
+        (h, w), (a, b) = problem.x.shape, problem.kernel.shape
+        y = np.zeros((h + a - 1, w + b - 1))
+        for i, j in np.ndindex(h, w):
+            y[i : i + a, j : j + b] += wide(problem.x)[i, j] * wide(problem.kernel)
+        return rounded(y[a // 2 : a // 2 + h, b // 2 : b // 2 + w], problem)
+
+
+class PadsColumnsFirst:
+    """Columns are padded before rows, with NumPy's pad."""
+
+    dtypes = ("float32", "float64")
+
+    def pad2d(self, problem: Any) -> Any:
+        problem.validate()
+        mode: Any = {"zeros": "constant", "replicate": "edge", "reflect": "reflect", "circular": "wrap"}[problem.mode]
+        y = problem.x
+        for axis in (3, 2):
+            sides = [(0, 0)] * 4
+            sides[axis] = problem.padding[axis - 2]
+            if any(sides[axis]):
+                y = np.pad(y, sides, mode)
+        return np.array(y)
+
+
+LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
+    (AddsBackwards, ("conv2d", "avg_pool2d", "linear")),
+    (StartsAtTheBias, ("conv2d", "linear")),
+    (AddsInBlocks, ("conv2d", "linear")),
+    (AddsInPairs, ("conv2d", "avg_pool2d", "linear")),
+    (AddsTheLargestFirst, ("avg_pool2d", "linear")),
+    (AddsInAnyOrder, ("linear",)),
+    (FusesMultiplyAndAdd, ("conv2d",)),
+    (MultipliesMatrices, ("conv2d",)),
+    (AnswersInFortranOrder, ("pad2d", "relu", "max_pool2d")),
+    (AnswersReadOnly, ("relu", "linear")),
+    (AnswersInPartOfABuffer, ("convolve2d", "relu", "max_pool2d")),
+    (MultipliesByTheReciprocal, ("avg_pool2d",)),
+    (DividesBeforeItAdds, ("avg_pool2d",)),
+    (Sorts, ("max_pool2d",)),
+    (AnswersNegativeZeros, ("relu",)),
+    (IgnoresNaN, ("max_pool2d", "relu")),
+    (DividesByTheWindow, ("avg_pool2d",)),
+    (TakesOneGroupOnly, ("conv2d",)),
+    (TakesDenseFiltersOnly, ("conv2d",)),
+    (TakesFloat64Only, ("convolve2d", "linear")),
+    (RoundsToElevenBits, ("conv2d",)),
+    (ScattersPixels, ("convolve2d",)),
+    (PadsColumnsFirst, ("pad2d",)),
+)

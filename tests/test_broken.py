@@ -1,0 +1,155 @@
+"""The suite can fail: every bug is seen by the clauses that are about it, every clause sees a bug, no right answer is."""
+
+from __future__ import annotations
+
+import pytest
+
+from convspec.adapters import Backend
+from convspec.conformance.checks import all_clauses, clauses_of
+from convspec.conformance.engine import Engine, Verdict, operation_named
+from convspec.conformance.settings import PROFILES, Settings
+from convspec.reference import Clause
+
+from .broken import TABLE, Broken
+from .broken.legal import LEGAL
+
+CLAUSES = {clause.name: clause for clause in all_clauses()}
+GENERAL = {c.name for c in CLAUSES.values() if c.kind == "check"}
+
+# Laws and rules may need more than the bug does: a second image, a whole identity matrix. Their cases are not measured.
+MEASURED = ("exact_on_integers", "within_the_bound", "size_follows_the_formula", "dtype_is_that_of_x")
+
+
+def _settings(examples: int, shrink_calls: int) -> Settings:
+    return Settings(profile=PROFILES["smoke"], examples=examples, shrink_calls=shrink_calls, shrink_seconds=20)
+
+
+ENGINES: dict[tuple[int, int], Engine] = {}
+
+
+def engine(examples: int = 30, shrink_calls: int = 1) -> Engine:
+    """One engine for all tests of one setting, so that the problems and their truths are made once."""
+    return ENGINES.setdefault((examples, shrink_calls), Engine(_settings(examples, shrink_calls)))
+
+
+def verdicts(entry: Broken) -> dict[str, Verdict]:
+    """The clauses of an entry, tried; the failure of the first measured one made small."""
+    wanted = next((c for c in entry.clauses if c.endswith(MEASURED) and _own(entry)), "")
+    return {
+        name: engine(entry.examples, 150 if name == wanted else 1).run(
+            CLAUSES[name], Backend.of(entry.name, entry.backend(), "test"), "float32"
+        )
+        for name in entry.clauses
+    }
+
+
+def _own(entry: Broken) -> bool:
+    """Is the bug one of this operation, not one that all have alike?"""
+    return not entry.backend.__module__.endswith("every")
+
+
+def _entries(missed: bool) -> list[pytest.param]:
+    return [
+        pytest.param(
+            entry,
+            id=f"{entry.op}-{entry.name}",
+            marks=[pytest.mark.xfail(strict=True, reason=entry.missed)] if missed else [],
+        )
+        for entry in TABLE
+        if bool(entry.missed) == missed
+    ]
+
+
+@pytest.mark.parametrize("entry", _entries(missed=False))
+def test_a_bug_is_seen_by_the_clauses_about_it(entry: Broken) -> None:
+    tried = verdicts(entry)
+    assert {name: v.cell.status for name, v in tried.items()} == dict.fromkeys(entry.clauses, "fail")
+    for name, verdict in tried.items():
+        assert verdict.failure is not None
+        assert verdict.failure.message
+        assert verdict.failure.summary
+        assert verdict.script
+        assert verdict.failure.clause == name
+        if verdict.failure.shrink_calls > 1:
+            assert verdict.failure.elements <= entry.elements, verdict.failure.summary
+
+
+@pytest.mark.parametrize("entry", _entries(missed=True))
+def test_a_bug_that_no_clause_sees(entry: Broken) -> None:
+    """Holes that are known. When one is closed its `missed` goes, and the bug joins the others."""
+    assert any(v.cell.status == "fail" for v in verdicts(entry).values())
+
+
+def test_every_clause_sees_a_bug() -> None:
+    seen = {name for entry in TABLE if not entry.missed for name in entry.clauses}
+    assert sorted(CLAUSES.keys() - seen) == []
+    assert sorted(seen - CLAUSES.keys()) == []
+
+
+def test_the_table_is_told() -> None:
+    assert len({entry.backend for entry in TABLE}) >= 60
+    assert {entry.op for entry in TABLE} == {clause.op for clause in CLAUSES.values()}
+    for entry in TABLE:
+        assert entry.text, entry.name
+    names = [(entry.op, entry.name) for entry in TABLE]
+    assert len(names) == len(set(names))
+
+
+# What comes back or happens instead of an array, with the words by which it is told.
+MISBEHAVIOUR = {
+    "raises": "raised OSError: libfast.so",
+    "supports_raises": "raised AttributeError: ",
+    "answers_none": "returned None, not a NumPy array",
+    "answers_lists": "returned a list, not a NumPy array",
+    "answers_in_float64": "returned float64, but x is float32",
+    "answers_na_n": "got nan, expected",
+}
+
+
+@pytest.mark.parametrize("name", MISBEHAVIOUR)
+def test_misbehaviour_is_a_failed_clause_and_the_run_goes_on(name: str) -> None:
+    entry = next(e for e in TABLE if e.name == name and e.op == "linear")
+    backend = Backend.of(entry.name, entry.backend(), "test")
+    told = []
+    for clause in clauses_of(operation_named("linear")):
+        verdict = engine().run(clause, backend, "float32")
+        assert verdict.cell.status in ("pass", "fail"), verdict.cell.reason
+        if verdict.failure is not None:
+            told.append(verdict.failure.message)
+    assert any(MISBEHAVIOUR[name] in message for message in told), told
+
+
+# The first is a hole: the declaration is accepted and has no effect.
+WRONGED = {"DividesByTheWindow": "the reference never asks what `avg_divisor` declares"}
+
+
+def _legal() -> list[pytest.param]:
+    return [
+        pytest.param(
+            backend,
+            op,
+            dtype,
+            id=f"{op}-{dtype}-{backend.__name__}",
+            marks=[pytest.mark.xfail(strict=True, reason=WRONGED[backend.__name__])] if backend.__name__ in WRONGED else [],
+        )
+        for op in sorted({op for _, ops in LEGAL for op in ops})
+        for dtype in ("float32", "float64")
+        for backend, ops in LEGAL
+        if op in ops and dtype in backend.dtypes  # type: ignore[attr-defined]
+    ]
+
+
+@pytest.mark.parametrize(("backend", "op", "dtype"), _legal())
+def test_what_is_right_passes(backend: type, op: str, dtype: str) -> None:
+    held = Backend.of(backend.__name__, backend(), "test")
+    for clause in clauses_of(operation_named(op)):
+        cell = engine().run(clause, held, dtype).cell
+        assert cell.status in ("pass", "unsupported", "not run"), (clause.name, cell.reason)
+        if not _outside(clause, held):
+            assert cell.status == "pass", (clause.name, cell.reason)
+
+
+def _outside(clause: Clause, backend: Backend) -> bool:
+    """May a clause stay untried: because of what the backend declares, or of operations that it lacks?"""
+    declares = hasattr(backend.subject, "supports") or backend.conventions or backend.name == "TakesDenseFiltersOnly"
+    return bool(declares) or (clause.kind == "law" and len(backend.operations) < 7)
