@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: conformance test check types conformance-smoke clean
+.PHONY: conformance test check types sample clean
 
 conformance: .venv/core  ## check the NumPy and the bundled C backend, and write the page
 	$(BIN)/pytest conformance/ --backend=numpy --backend=c
@@ -29,3 +29,9 @@ types: .venv/full  ## mypy --strict on the package as it is installed
 
 clean:
 	rm -rf .venv build dist *.egg-info conformance-results .pytest_cache .mypy_cache .ruff_cache
+
+sample: .venv/core  ## docs/report.png: the page of a run with a failing backend, as a headless Chromium draws it
+	$(BIN)/pytest conformance/ --backend=numpy --backend=c --backend=examples/swapped_strides.py --profile=smoke \
+	  --results-dir=build/sample -q || true
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1200,1000 \
+	  --user-data-dir=build/chromium --screenshot=docs/report.png "file://$$(readlink -f build/sample/latest)/report.html" 2>/dev/null

@@ -79,8 +79,8 @@ def _table(session: Session, cells: list[Cell]) -> list[str]:
 
 
 def _failures(session: Session, cells: list[Cell]) -> list[list[str]]:
-    """Failures grouped by backend and operation, wrong answers apart from invalid problems that were accepted: the first
-    clause in full, the others by name."""
+    """Failures grouped by backend and operation, wrong answers apart from invalid problems that were accepted: the
+    first clause in full, the others by name."""
     items = {item.clause.name: (k, item.clause) for k, item in enumerate(session.items())}
     groups: dict[tuple[str, str, bool], list[Cell]] = defaultdict(list)
     for c in sorted((c for c in cells if c.status == "fail"), key=lambda c: items[c.clause][0]):

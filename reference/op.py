@@ -71,7 +71,7 @@ class Clause:
 
     @property
     def title(self) -> str:
-        return re.split(r"(?<=[.:;])\s", self.text, maxsplit=1)[0].rstrip(".:;")
+        return re.split(r"(?<=\.)\s", self.text, maxsplit=1)[0].rstrip(".")
 
 
 @dataclass(frozen=True)

@@ -205,7 +205,8 @@ def stride_is_subsampling(problem: Pool, run: Run, pick: Pick) -> Sides | None:
 
 @law("LAW-P6")
 def pooling_an_enlarged_result_gives_it_back(problem: Pool, run: Run, pick: Pick) -> Sides | None:
-    """With windows side by side and no padding: pool, repeat each value over its window, pool again: nothing changes."""
+    """With windows side by side and no padding: pool, repeat each value over its window, pool again: the
+    result is the same."""
     k = problem.kernel_size
     dense = {"dilation": (1, 1)} if hasattr(problem, "dilation") else {}
     once = problem.but(x=enlarged(problem.x, *k), stride=k, padding=NONE, ceil_mode=False, **dense)

@@ -41,15 +41,20 @@ def problems(op: type[Op], dtype: str, budget: int = 3000) -> list[Op]:
 
 def compare_with_loops(problem: Op) -> None:
     """`expected()` and `truth()` against exact rationals, with the error that float64 forces and no more."""
-    due = loops.compute(problem)
+    due = loops.compute(problem, loops.rounded if problem.name in ONLY_SELECTING else loops.exact)
     expected, (hi, lo) = problem.expected(), problem.truth()
     assert expected.dtype == hi.dtype == lo.dtype == np.float64
     assert expected.shape == hi.shape == lo.shape == due.shape == problem.shape(), problem
+    if problem.name in ONLY_SELECTING:
+        assert np.array_equal(expected, np.asarray(due, np.float64)), problem
+        assert np.array_equal(hi, expected), problem
+        assert not lo.any(), problem
+        return
     # |y - exact| <= (T + 2) u B in any order of summation, T terms; nothing where float64 holds every partial sum.
     size = np.asarray(loops.compute(problem, loops.modulus), np.float64)
     terms = loops.work(problem) // max(due.size, 1) + 1
     whole = is_whole(*problem.arrays().values()) and problem.name != "avg_pool2d" and bool(np.all(size < 2.0**53))
-    share = Fraction(0) if whole or problem.name in ONLY_SELECTING else Fraction(terms + 2, 2**53)
+    share = Fraction(0) if whole else Fraction(terms + 2, 2**53)
     for index in np.ndindex(due.shape):
         exact, magnitude = due[index], Fraction(float(size[index]))
         assert abs(Fraction(float(expected[index])) - exact) <= share * magnitude, (problem, index)
@@ -254,16 +259,16 @@ def hold(op: type[Op], clause: Clause, run: Rounded, cases: int) -> int:
 
 @pytest.mark.parametrize(("op", "clause"), clauses("law"))
 def test_laws_hold_for_the_reference_rounded_once(op: type[Op], clause: Clause) -> None:
-    assert hold(op, clause, Rounded("float32"), 30) >= 5
+    assert hold(op, clause, Rounded("float32"), 28) >= 5
     for dtype in ("float64", "float16", "bfloat16"):
-        hold(op, clause, Rounded(dtype), 8)
+        hold(op, clause, Rounded(dtype), 5)
 
 
 @pytest.mark.parametrize(("op", "clause"), clauses("law"))
 def test_laws_hold_for_answers_at_the_bound(op: type[Op], clause: Clause) -> None:
     """A law that fails here would accuse an implementation that keeps its bound."""
     for dtype in ("float32", "float64", "bfloat16"):
-        hold(op, clause, Sloppy(dtype), 10)
+        hold(op, clause, Sloppy(dtype), 7)
 
 
 # By hand.

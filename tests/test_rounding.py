@@ -72,7 +72,7 @@ def test_rounding_is_to_the_nearest_even_of_all_numbers(name: str) -> None:
     numbers = every.tolist()
     reach = random.uniform(np.log2(every[1]) - 3, np.log2(every[-1]) + 2, 4000)
     points = np.concatenate([
-        awkward(every)[::7],
+        awkward(every)[::17],
         awkward(every[:20]),
         awkward(every[-20:]),
         np.exp2(reach) * random.choice((-1, 1), reach.size),

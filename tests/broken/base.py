@@ -58,7 +58,8 @@ def broken(
             if not op.has_batch:
                 names = [n for n in names if n != "images_are_independent"]
             if names:
-                TABLE.append(Broken(backend, op.name, tuple(f"{op.name}.{n}" for n in names), elements, examples, missed))
+                full = tuple(f"{op.name}.{n}" for n in names)
+                TABLE.append(Broken(backend, op.name, full, elements, examples, missed))
         return backend
 
     return enter
