@@ -28,6 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     except (CannotLoad, ValueError) as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[SESSION] = session
+    config.addinivalue_line("markers", "xdist_group(name): pytest-xdist's own, also where it is not installed")
     # Our own summary tells a failure by its smallest case; pytest's sections would repeat each of them.
     if config.option.tbstyle == "auto":
         config.option.tbstyle = "no"

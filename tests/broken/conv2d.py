@@ -99,7 +99,10 @@ class SwapsTheStrides(RightConv2d):
         )
 
 
-@broken(conv2d="swapping_the_axes_swaps_the_output stride_is_subsampling the_adjoint_moves_to_the_other_side")
+@broken(
+    conv2d="swapping_the_axes_swaps_the_output the_adjoint_moves_to_the_other_side"
+    " a_shift_that_is_no_multiple_of_the_stride"
+)
 class UsesOneStride(RightConv2d):
     """The stride of the rows is used on both axes; the size is right."""
 

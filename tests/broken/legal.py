@@ -25,7 +25,7 @@ def products(problem: Any, dtype: Any = None) -> tuple[Tensor, Tensor]:
             bias = np.zeros((), dtype) if problem.bias is None else problem.bias
         elif problem.name == "conv2d":
             seen = RightConv2d().seen(problem).astype(dtype)  # (N, C, I, J, R, S)
-            n, c, i, j, r, s = seen.shape
+            n, _, i, j, r, s = seen.shape
             k, per_group = problem.weight.shape[:2]
             first = np.arange(k) // (k // problem.groups) * per_group
             seen = seen[:, first[:, None] + np.arange(per_group)]  # (N, K, C/groups, I, J, R, S)
@@ -327,8 +327,8 @@ class PadsColumnsFirst:
 
 LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
     (AddsBackwards, ("conv2d", "avg_pool2d", "linear")),
-    (StartsAtTheBias, ("conv2d", "linear")),
-    (AddsInBlocks, ("conv2d", "linear")),
+    (StartsAtTheBias, ("linear",)),
+    (AddsInBlocks, ("linear",)),
     (AddsInPairs, ("conv2d", "avg_pool2d", "linear")),
     (AddsTheLargestFirst, ("avg_pool2d", "linear")),
     (AddsInAnyOrder, ("linear",)),

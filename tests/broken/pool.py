@@ -59,7 +59,8 @@ class RightPool(Right):
 
 
 @broken(
-    max_pool2d="stride_is_subsampling swapping_the_axes_swaps_the_output exact_on_integers",
+    max_pool2d="stride_is_subsampling swapping_the_axes_swaps_the_output exact_on_integers"
+    " a_shift_that_is_no_multiple_of_the_stride",
     avg_pool2d="stride_is_subsampling swapping_the_axes_swaps_the_output it_is_a_convolution_with_ones",
 )
 class UsesOneStride(RightPool):
@@ -98,7 +99,7 @@ class MissesTheFlushWindow(RightPool):
 
 @broken(
     max_pool2d="pooling_an_enlarged_result_gives_it_back two_poolings_are_one the_lectures_four_by_four",
-    avg_pool2d="exact_on_integers the_four_by_four",
+    avg_pool2d="pooling_an_enlarged_result_gives_it_back exact_on_integers the_four_by_four",
 )
 class WindowsOneTooLong(RightPool):
     """The last tap is included twice: `r <= R`."""
@@ -154,7 +155,10 @@ class CentresWhatHangsOver(RightPool):
         return axis.positions - max(over, 0) // 2
 
 
-@broken(max_pool2d="size_follows_the_formula rows_of_numbers", avg_pool2d="size_follows_the_formula a_window_that_hangs_over")
+@broken(
+    max_pool2d="size_follows_the_formula rows_of_numbers",
+    avg_pool2d="size_follows_the_formula a_window_that_hangs_over",
+)
 class AlwaysRoundsDown(Right):
     """ceil_mode is ignored."""
 

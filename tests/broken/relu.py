@@ -126,4 +126,5 @@ class ComparesRealParts(Right):
     """Complex numbers are rectified by their real parts, booleans as 0 and 1."""
 
     def relu(self, problem: Any) -> Any:
-        return self.answer(problem if problem.x.dtype.kind == "f" else problem.but(x=np.real(problem.x).astype(np.float32)))
+        x = problem.x
+        return self.answer(problem if x.dtype.kind == "f" else problem.but(x=np.real(x).astype(np.float32)))
