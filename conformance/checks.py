@@ -53,7 +53,7 @@ def repeating_a_call_repeats_the_bits(case: Case) -> None:
         raise Inapplicable("the backend declares that it does not repeat")
     first = np.array(case.answer(case.problem))
     second = case.answer(case.problem)
-    if first.tobytes() != np.ascontiguousarray(second).tobytes():
+    if first.tobytes() != np.array(second, order="C").tobytes():
         agree(case.problem, np.asarray(second, np.float64), np.asarray(first, np.float64))
         raise Violation("not repeatable", "the second call gave other bits than the first", Evidence(case.problem))
 
@@ -65,7 +65,7 @@ def images_are_independent(case: Case) -> None:
     if n < 2:
         raise Inapplicable("a batch of one")
     k = case.pick.integer(0, n - 1)
-    alone = problem.but(x=np.ascontiguousarray(problem.arrays()["x"][k : k + 1]))
+    alone = problem.but(x=np.array(problem.arrays()["x"][k : k + 1], order="C"))
     agree(problem, case(problem)[k : k + 1], case(alone))
 
 
@@ -92,7 +92,7 @@ def views_equal_copies(case: Case) -> None:
     kind = case.pick.one_of(tuple(VIEWS))
     view = VIEWS[kind](arrays[name])
     case.note = f"{name} is {_AS[kind]}: strides {view.strides} bytes"
-    agree(problem, case(problem.but(**{name: view})), case(problem.but(**{name: np.ascontiguousarray(view)})))
+    agree(problem, case(problem.but(**{name: view})), case(problem.but(**{name: np.array(view, order="C")})))
 
 
 def _offset(array: Tensor) -> Tensor:
@@ -110,12 +110,12 @@ def _strided(array: Tensor) -> Tensor:
 def _permuted(array: Tensor) -> Tensor:
     """Channels last for images, transposed for matrices."""
     to = np.roll(np.arange(array.ndim), -1) if array.ndim < 4 else (0, *range(2, array.ndim), 1)
-    return np.ascontiguousarray(array.transpose(to)).transpose(np.argsort(to))
+    return np.array(array.transpose(to), order="C").transpose(np.argsort(to))
 
 
 def _reversed(array: Tensor) -> Tensor:
     backwards = (slice(None, None, -1),) * array.ndim
-    return np.ascontiguousarray(array[backwards])[backwards]
+    return np.array(array[backwards], order="C")[backwards]
 
 
 def _expanded(array: Tensor) -> Tensor:

@@ -130,6 +130,8 @@ class AvgPool2d(Op):
     def it_is_a_convolution_with_ones(self, run: Run, pick: Pick) -> Sides | None:
         """The divisor times the average is what a depthwise convolution with filters of ones gives."""
         down = self.but(ceil_mode=False)
+        if down.broken_rules():
+            return None
         c = self.x.shape[1]
         ones = np.ones((c, 1, *self.kernel_size), self.dtype)
         sums = run(Conv2d(x=self.x, weight=ones, stride=self.stride, padding=self.padding, groups=c))

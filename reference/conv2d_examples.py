@@ -157,8 +157,8 @@ def one_pixel(cls: type[Conv2d], pick: Pick) -> Conv2d:
     """An image of one pixel under a filter of one tap."""
     problem = cls.draw(pick)
     return problem.but(
-        x=np.ascontiguousarray(problem.x[:, :, :1, :1]),
-        weight=np.ascontiguousarray(problem.weight[:, :, :1, :1]),
+        x=np.array(problem.x[:, :, :1, :1], order="C"),
+        weight=np.array(problem.weight[:, :, :1, :1], order="C"),
         padding=((0, 0), (0, 0)),
     )
 
@@ -203,7 +203,7 @@ def padding_at_its_limit(cls: type[Conv2d], pick: Pick) -> Conv2d:
     weight = problem.weight[:, :, : 3 * h - 2 * less, : 3 * w - 2 * less]
     return problem.but(
         x=x,
-        weight=np.ascontiguousarray(weight),
+        weight=np.array(weight, order="C"),
         padding=((h - less, h - less), (w - less, w - less)),
         padding_mode=mode,
         dilation=dense,

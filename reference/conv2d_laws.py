@@ -60,9 +60,9 @@ def channels_add_up(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
     c = one.x.shape[1]
     if c < 2:
         return None
-    total = run(one.but(x=one.x[:, :1], weight=one.weight[:, :1]))
+    total = run(one.but(x=_copy(one.x[:, :1]), weight=_copy(one.weight[:, :1])))
     for k in range(1, c):
-        total = total + run(one.but(x=one.x[:, k : k + 1], weight=one.weight[:, k : k + 1]))
+        total = total + run(one.but(x=_copy(one.x[:, k : k + 1]), weight=_copy(one.weight[:, k : k + 1])))
     return run(one), total
 
 
@@ -469,4 +469,4 @@ def _as(answer: Measured, problem: Conv2d) -> Tensor:
 
 
 def _copy(array: Tensor) -> Tensor:
-    return np.ascontiguousarray(array)
+    return np.array(array, order="C")

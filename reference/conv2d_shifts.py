@@ -27,7 +27,7 @@ def shifts_by_cropping(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
     x = enlarged(problem.x, rows.span + 2 * rows.stride, columns.span + 2 * columns.stride)
     plain = problem.but(x=x, padding=NONE, padding_mode="zeros")
     a, b = pick.integer(0, 2), pick.integer(0, 2)
-    cut = np.ascontiguousarray(x[:, :, a * rows.stride :, b * columns.stride :])
+    cut = np.array(x[:, :, a * rows.stride :, b * columns.stride :], order="C")
     return run(plain.but(x=cut)), run(plain)[:, :, a:, b:]
 
 
@@ -41,7 +41,7 @@ def shifts_in_the_interior(problem: Conv2d, run: Run, pick: Pick) -> Sides | Non
     height, width = (abs(n) * w.stride + w.span + w.stride + w.before for n, w in ((a, rows), (b, columns)))
     x = enlarged(problem.x, height, width)
     here = problem.but(x=x)
-    fill = np.ascontiguousarray(x[:, :, ::-1, ::-1])
+    fill = np.array(x[:, :, ::-1, ::-1], order="C")
     there = here.but(x=moved(x, a * rows.stride, b * columns.stride, fill))
     first, second = run(here), run(there)
     rows, columns = here.axes

@@ -86,7 +86,7 @@ class Convolve2d(Op):
     def it_is_a_correlation_with_the_flipped_kernel(self, run: Run, pick: Pick) -> Sides | None:
         """It is what Conv2d gives with the kernel reversed along both axes and padded by half of it on every side."""
         a, b = self.kernel.shape[0] // 2, self.kernel.shape[1] // 2
-        flipped = np.ascontiguousarray(self.kernel[::-1, ::-1])[None, None]
+        flipped = np.array(self.kernel[::-1, ::-1], order="C")[None, None]
         correlated = Conv2d(x=self.x[None, None], weight=flipped, padding=((a, a), (b, b)))
         return run(self), run(correlated)[0, 0]
 
@@ -94,7 +94,7 @@ class Convolve2d(Op):
     def image_and_kernel_may_be_exchanged(self, run: Run, pick: Pick) -> Sides | None:
         """x * k = k * x: with x of odd size and both surrounded by enough zeros, their roles may be exchanged."""
         h, w = (n - 1 + n % 2 for n in self.x.shape)
-        x = np.ascontiguousarray(self.x[:h, :w])
+        x = np.array(self.x[:h, :w], order="C")
         a, b, c, d = self.kernel.shape[0] // 2, self.kernel.shape[1] // 2, h // 2, w // 2
         one = self.but(x=np.pad(x, ((a, a), (b, b))))
         other = self.but(x=np.pad(self.kernel, ((c, c), (d, d))), kernel=x)

@@ -24,11 +24,11 @@ def enlarged(x: Tensor, height: int, width: int) -> Tensor:
     h, w = x.shape[2:]
     rows = np.arange(max(h, height)) % h
     columns = np.arange(max(w, width)) % w
-    return np.ascontiguousarray(x[:, :, rows[:, None], columns])
+    return np.array(x[:, :, rows[:, None], columns], order="C")
 
 
 def cropped(x: Tensor, height: int, width: int) -> Tensor:
-    return np.ascontiguousarray(x[:, :, :height, :width])
+    return np.array(x[:, :, :height, :width], order="C")
 
 
 def parts(array: Tensor, pick: Pick) -> tuple[Tensor, Tensor]:

@@ -128,8 +128,8 @@ class Linear(Op):
         outputs = order(self.weight.shape[0], pick)
         bias = None if self.bias is None else self.bias[outputs]
         mixed = self.but(
-            x=np.ascontiguousarray(self.x[rows[:, None], inputs]),
-            weight=np.ascontiguousarray(self.weight[outputs[:, None], inputs]),
+            x=np.array(self.x[rows[:, None], inputs], order="C"),
+            weight=np.array(self.weight[outputs[:, None], inputs], order="C"),
             bias=bias,
         )
         return run(mixed), run(self)[rows[:, None], outputs]

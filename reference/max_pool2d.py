@@ -163,7 +163,7 @@ class MaxPool2d(Op):
         plain = self.but(x=enlarged(self.x, *spans), stride=(1, 1), padding=pool.NONE, ceil_mode=False)
         *_, height, width = plain.shape()
         a, b = pick.integer(0, min(rows, height) - 1), pick.integer(0, min(columns, width) - 1)
-        phase = plain.but(x=np.ascontiguousarray(plain.x[:, :, a::rows, b::columns]), dilation=(1, 1))
+        phase = plain.but(x=np.array(plain.x[:, :, a::rows, b::columns], order="C"), dilation=(1, 1))
         return run.values(plain)[:, :, a::rows, b::columns], run.values(phase)
 
     @law("MAXP-09, GEN-18", STRICT)
@@ -229,4 +229,4 @@ class MaxPool2d(Op):
 
 
 def _backwards(x: Tensor) -> Tensor:
-    return np.ascontiguousarray(x[:, :, ::-1, ::-1])
+    return np.array(x[:, :, ::-1, ::-1], order="C")

@@ -41,7 +41,7 @@ def padded(x: npt.NDArray[Any], padding: Padding, mode: str) -> npt.NDArray[Any]
         return out
     rows = source_index(x.shape[2], top, bottom, mode)
     columns = source_index(x.shape[3], left, right, mode)
-    return x[:, :, rows[:, None], columns]
+    return np.array(x[:, :, rows[:, None], columns], order="C")
 
 
 def mode_allows(length: int, sides: tuple[int, int], mode: str) -> bool:

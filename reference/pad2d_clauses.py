@@ -40,7 +40,7 @@ def axes_may_be_padded_one_after_the_other(problem: Pad2d, run: Run, pick: Pick)
 def flips_commute_with_padding(problem: Pad2d, run: Run, pick: Pick) -> Sides | None:
     """Padding the flipped image with the sides exchanged gives the flipped result, in every mode."""
     (top, bottom), (left, right) = problem.padding
-    flipped = problem.but(x=np.ascontiguousarray(problem.x[:, :, ::-1, ::-1]), padding=((bottom, top), (right, left)))
+    flipped = problem.but(x=np.array(problem.x[:, :, ::-1, ::-1], order="C"), padding=((bottom, top), (right, left)))
     return run.values(flipped), run.values(problem)[:, :, ::-1, ::-1]
 
 
@@ -157,4 +157,4 @@ def one_pixel_far_from_the_border(cls: type[Pad2d], pick: Pick) -> Pad2d:
     problem = cls.draw(pick)
     x = enlarged(problem.x, 1, 1)[:, :, :1, :1]
     sides = tuple((pick.integer(2, 4), pick.integer(2, 4)) for _ in range(2))
-    return problem.but(x=np.ascontiguousarray(x), padding=sides, mode=pick.one_of(("zeros", "replicate")))
+    return problem.but(x=np.array(x, order="C"), padding=sides, mode=pick.one_of(("zeros", "replicate")))

@@ -158,14 +158,14 @@ def _too_small(problem: Pool, pick: Pick) -> Pool:
     if span == 1:  # a window of one element: make it one longer than the image instead
         kernel[axis] = problem.x.shape[2 + axis] + 1
         x = problem.x
-    return problem.but(x=np.ascontiguousarray(x), padding=tuple(padding), kernel_size=tuple(kernel))
+    return problem.but(x=np.array(x, order="C"), padding=tuple(padding), kernel_size=tuple(kernel))
 
 
 def _window_off_the_image(problem: Pool, pick: Pick) -> Pool:
     if (
         hasattr(problem, "dilation") and pick.flag()
     ):  # two taps astride a single pixel: padding of half a window suffices
-        x = np.ascontiguousarray(problem.x[:, :, :1, :1])
+        x = np.array(problem.x[:, :, :1, :1], order="C")
         return problem.but(x=x, kernel_size=(2, 1), padding=((1, 1), (0, 0)), dilation=(2, 1))
     axis = pick.integer(0, 1)
     span = axes(problem)[axis].span
@@ -181,7 +181,7 @@ def _window_off_the_image(problem: Pool, pick: Pick) -> Pool:
 def images_and_channels_may_be_permuted(problem: Pool, run: Run, pick: Pick) -> Sides | None:
     """Reordering images and channels reorders the output and changes nothing else."""
     n, c = order(problem.x.shape[0], pick), order(problem.x.shape[1], pick)
-    mixed = problem.but(x=np.ascontiguousarray(problem.x[n[:, None], c]))
+    mixed = problem.but(x=np.array(problem.x[n[:, None], c], order="C"))
     return run(mixed), run(problem)[n[:, None], c]
 
 
@@ -189,7 +189,7 @@ def images_and_channels_may_be_permuted(problem: Pool, run: Run, pick: Pick) -> 
 def channels_are_separate(problem: Pool, run: Run, pick: Pick) -> Sides | None:
     """A channel's output is that of the channel alone."""
     c = pick.integer(0, problem.x.shape[1] - 1)
-    return run(problem.but(x=np.ascontiguousarray(problem.x[:, c : c + 1]))), run(problem)[:, c : c + 1]
+    return run(problem.but(x=np.array(problem.x[:, c : c + 1], order="C"))), run(problem)[:, c : c + 1]
 
 
 @law("LAW-P10")
@@ -220,7 +220,7 @@ def rounding_up_only_adds_windows(problem: Pool, run: Run, pick: Pick) -> Sides 
     """The result rounded down is the leading block of the result rounded up."""
     down = problem.but(ceil_mode=False)
     up = problem.but(ceil_mode=True)
-    if up.broken_rules():
+    if up.broken_rules() or down.broken_rules():
         return None
     *_, height, width = down.shape()
     return run(down), run(up)[:, :, :height, :width]
@@ -235,7 +235,7 @@ def flips_commute(problem: Pool, run: Run, pick: Pick) -> Sides | None:
     if straight.broken_rules():
         return None
     (top, bottom), (left, right) = problem.padding
-    flipped = straight.but(x=np.ascontiguousarray(problem.x[:, :, ::-1, ::-1]), padding=((bottom, top), (right, left)))
+    flipped = straight.but(x=np.array(problem.x[:, :, ::-1, ::-1], order="C"), padding=((bottom, top), (right, left)))
     return run(flipped), run(straight)[:, :, ::-1, ::-1]
 
 
@@ -243,7 +243,7 @@ def flips_commute(problem: Pool, run: Run, pick: Pick) -> Sides | None:
 def swapping_the_axes_swaps_the_output(problem: Pool, run: Run, pick: Pick) -> Sides | None:
     """With rows and columns exchanged in the image and in every parameter, they are exchanged in the output."""
     swapped = {name: getattr(problem, name)[::-1] for name in _parameters(problem)}
-    there = problem.but(x=np.ascontiguousarray(problem.x.swapaxes(2, 3)), **swapped)
+    there = problem.but(x=np.array(problem.x.swapaxes(2, 3), order="C"), **swapped)
     return run(there), run(problem).rearranged(lambda a: a.swapaxes(2, 3))
 
 
@@ -272,7 +272,7 @@ def shifts_by_cropping(problem: Pool, run: Run, pick: Pick) -> Sides | None:
     x = enlarged(problem.x, rows.span + 2 * rows.stride, columns.span + 2 * columns.stride)
     plain = problem.but(x=x, padding=NONE, ceil_mode=False)
     a, b = pick.integer(0, 2), pick.integer(0, 2)
-    cut = np.ascontiguousarray(x[:, :, a * rows.stride :, b * columns.stride :])
+    cut = np.array(x[:, :, a * rows.stride :, b * columns.stride :], order="C")
     return run(plain.but(x=cut)), run(plain)[:, :, a:, b:]
 
 
@@ -290,7 +290,7 @@ def an_empty_batch(cls: Any, pick: Pick) -> Pool:
 def one_pixel(cls: Any, pick: Pick) -> Pool:
     """An image of one pixel under a window of one pixel."""
     problem = cls.draw(pick)
-    return problem.but(x=np.ascontiguousarray(problem.x[:, :, :1, :1]), kernel_size=(1, 1), padding=NONE)
+    return problem.but(x=np.array(problem.x[:, :, :1, :1], order="C"), kernel_size=(1, 1), padding=NONE)
 
 
 @edge("SHP-02, AVGP-06")

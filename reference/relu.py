@@ -78,14 +78,14 @@ class Relu(Op):
     def larger_inputs_give_no_smaller_outputs(self, run: Run, pick: Pick) -> Sides | None:
         """It is monotone, and moves no further than its input does."""
         lower = np.minimum(self.x, self.x.reshape(-1)[::-1].reshape(self.x.shape))
-        rise = run.values(self) - run.values(self.but(x=np.ascontiguousarray(lower)))
+        rise = run.values(self) - run.values(self.but(x=np.array(lower, order="C")))
         most = np.asarray(self.x, np.float64) - np.asarray(lower, np.float64)
         return np.clip(rise, 0, most), rise
 
     @law("ACT-01")
     def elements_are_separate(self, run: Run, pick: Pick) -> Sides | None:
         """Reversing the elements reverses the result."""
-        backwards = np.ascontiguousarray(self.x.reshape(-1)[::-1])
+        backwards = np.array(self.x.reshape(-1)[::-1], order="C")
         return run.values(self.but(x=backwards)), run.values(self).reshape(-1)[::-1]
 
     @law("ACT-02", STRICT)

@@ -190,7 +190,8 @@ def dot_bound(
     """
     out, acc = arithmetic.out, arithmetic.acc
     u = arithmetic.unit
-    bias = np.abs(np.broadcast_to(np.asarray(bias, np.float64), value.shape))
+    signed = np.broadcast_to(np.asarray(bias, np.float64), value.shape)
+    bias = np.abs(signed)
     size = np.abs(value)
     partial = (magnitude + size) / 2
     products = magnitude - bias
@@ -213,11 +214,10 @@ def dot_bound(
             error = error + 2 * terms * acc.smallest_normal
     error = np.where(magnitude == 0, 0.0, error)
     forced = np.zeros(value.shape, bool)
-    if whole and not (arithmetic.input_rounding and np.any(magnitude > 2.0**11)):
+    if whole and not (arithmetic.input_rounding and np.any(magnitude > 1 / arithmetic.input_rounding)):
         forced = partial <= 2.0**acc.p
-    return forced_where(
-        forced, Bound(error, magnitude == 0, _overflow(partial, error, acc), size + magnitude), value, arithmetic, bias
-    )
+    bound = Bound(error, magnitude == 0, _overflow(partial, error, acc), size + magnitude)
+    return forced_where(forced, bound, value, arithmetic, signed)
 
 
 def forced_where(forced: Mask, bound: Bound, value: Array, arithmetic: Arithmetic, bias: Array | float = 0.0) -> Bound:
@@ -229,7 +229,7 @@ def forced_where(forced: Mask, bound: Bound, value: Array, arithmetic: Arithmeti
     once = np.abs(round_to(value, out) - value)
     if arithmetic.widens:
         twice = np.abs(round_to(round_to(value - bias, out) + bias, out) - value)
-        once = np.maximum(once, np.where(np.asarray(bias) > 0, twice, 0.0))
+        once = np.maximum(once, np.where(np.asarray(bias) != 0, twice, 0.0))
     fits = np.isfinite(once)
     forced = forced & fits
     return replace(bound, tolerance=np.where(forced, once, bound.tolerance), forced=bound.forced | forced)

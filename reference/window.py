@@ -46,12 +46,12 @@ class Window:
         """How many windows there are: the output size.
 
         Rounded down, or up with `ceil`; then a last window that would start behind the input and the leading
-        padding is dropped.
+        padding is dropped (also where nothing is left over, as in PyTorch).
         """
-        whole, rest = divmod(self.padded - self.span, self.stride)
-        if self.ceil and rest and (whole + 1) * self.stride < self.length + self.before:
-            return whole + 2
-        return whole + 1
+        if not self.ceil:
+            return (self.padded - self.span) // self.stride + 1
+        count = -((self.span - self.padded) // self.stride) + 1
+        return count - ((count - 1) * self.stride >= self.length + self.before)
 
     @property
     def positions(self) -> npt.NDArray[np.int64]:

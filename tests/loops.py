@@ -19,7 +19,8 @@ from convspec.reference import Op
 def count(length: int, taps: int, stride: int, dilation: int, before: int, after: int, ceil: bool = False) -> int:
     """How many windows there are, by moving one along the padded axis until it no longer fits.
 
-    With `ceil` one more hangs over the end, if elements are left over there and it starts on the input or before it.
+    With `ceil` one more hangs over the end, if elements are left over there; and the last one is dropped if it starts
+    behind the input.
     """
     end = before + length + after
     last = dilation * (taps - 1)  # the offset of the last tap
@@ -27,7 +28,8 @@ def count(length: int, taps: int, stride: int, dilation: int, before: int, after
     while start + last < end:
         windows, start = windows + 1, start + stride
     reached = start - stride + last + 1  # where the last whole window ends
-    return windows + (ceil and reached < end and start < before + length)
+    windows += ceil and reached < end
+    return windows - (ceil and (windows - 1) * stride >= before + length)
 
 
 def source(position: int, length: int, mode: str) -> int | None:

@@ -56,15 +56,15 @@ static int axis_is_valid(const struct axis *a)
     return CONVSPEC_OK;
 }
 
-/* floor((length + before + after - span) / stride) + 1. With `ceil`, one more if the division leaves a rest and that
-   window starts on the input or the padding before it. */
+/* floor((length + before + after - span) / stride) + 1. With `ceil` the division is rounded up; then a last window that
+   starts behind the input and the padding before it is dropped. */
 static int64_t windows(const struct axis *a, int64_t ceil)
 {
     int64_t room = a->length + a->before + a->after - (a->dilation * (a->taps - 1) + 1);
-    int64_t whole = room / a->stride + 1;
-    if (ceil && room % a->stride != 0 && room - room % a->stride < a->length + a->before - a->stride)
-        whole++;
-    return whole;
+    int64_t steps = room / a->stride + (ceil && room % a->stride != 0);
+    if (ceil && steps * a->stride >= a->length + a->before)
+        steps--;
+    return steps + 1;
 }
 
 /* Does window number `o` have a tap in [0, length)? */

@@ -28,7 +28,6 @@ class Broken:
     clauses: tuple[str, ...]
     elements: int  # the smallest failing problem has no more input elements than this
     examples: int  # cases per clause that the bug needs to be met
-    missed: str  # why no clause sees it, if none does
 
     @property
     def name(self) -> str:
@@ -42,9 +41,7 @@ class Broken:
 TABLE: list[Broken] = []
 
 
-def broken(
-    elements: int = 20, examples: int = 30, missed: str = "", every: str = "", **clauses: str
-) -> Callable[[B], B]:
+def broken(elements: int = 20, examples: int = 30, every: str = "", **clauses: str) -> Callable[[B], B]:
     """Enter a backend into the table, once for each operation that it breaks.
 
     `conv2d="a_clause another"` names the clauses of an operation that fail; `every` those of all operations that have
@@ -59,7 +56,7 @@ def broken(
                 names = [n for n in names if n != "images_are_independent"]
             if names:
                 full = tuple(f"{op.name}.{n}" for n in names)
-                TABLE.append(Broken(backend, op.name, full, elements, examples, missed))
+                TABLE.append(Broken(backend, op.name, full, elements, examples))
         return backend
 
     return enter

@@ -189,7 +189,7 @@ class MultipliesByTheReciprocal:
 
     def avg_pool2d(self, problem: Any) -> Any:
         made, _ = products(problem)
-        return (made.sum(axis=0) * (1 / problem.divisor).astype(problem.dtype)).astype(problem.dtype)
+        return (made[::-1].cumsum(axis=0)[-1] * (1 / problem.divisor).astype(problem.dtype)).astype(problem.dtype)
 
 
 class DividesBeforeItAdds:
@@ -255,7 +255,7 @@ class DividesByTheWindow(Right):
 class TakesOneGroupOnly:
     """Its stated domain is one group."""
 
-    dtypes = ("float32", "float64")
+    dtypes = ("float32",)
 
     def supports(self, problem: Any) -> bool:
         return bool(problem.groups == 1)
@@ -268,7 +268,7 @@ class TakesOneGroupOnly:
 class TakesDenseFiltersOnly:
     """Says at the call that it has no dilation."""
 
-    dtypes = ("float32", "float64")
+    dtypes = ("float32",)
 
     def conv2d(self, problem: Any) -> Any:
         if problem.dilation != (1, 1):
@@ -326,17 +326,17 @@ class PadsColumnsFirst:
 
 
 LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
-    (AddsBackwards, ("conv2d", "avg_pool2d", "linear")),
+    (AddsBackwards, ("conv2d", "linear")),
     (StartsAtTheBias, ("linear",)),
     (AddsInBlocks, ("linear",)),
-    (AddsInPairs, ("conv2d", "avg_pool2d", "linear")),
-    (AddsTheLargestFirst, ("avg_pool2d", "linear")),
+    (AddsInPairs, ("conv2d", "linear")),
+    (AddsTheLargestFirst, ("linear",)),
     (AddsInAnyOrder, ("linear",)),
     (FusesMultiplyAndAdd, ("conv2d",)),
     (MultipliesMatrices, ("conv2d",)),
-    (AnswersInFortranOrder, ("pad2d", "relu", "max_pool2d")),
+    (AnswersInFortranOrder, ("pad2d", "relu", "linear")),
     (AnswersReadOnly, ("relu", "linear")),
-    (AnswersInPartOfABuffer, ("convolve2d", "relu", "max_pool2d")),
+    (AnswersInPartOfABuffer, ("convolve2d", "relu", "linear")),
     (MultipliesByTheReciprocal, ("avg_pool2d",)),
     (DividesBeforeItAdds, ("avg_pool2d",)),
     (Sorts, ("max_pool2d",)),
