@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from . import conv2d_examples, conv2d_laws, conv2d_shifts, rules
+from . import conv2d_compositions, conv2d_equals, conv2d_examples, conv2d_laws, conv2d_shifts, rules
 from .dot import as_float, exact_dot, judge_dot
 from .op import CORE, STRICT, Op, Padding, Pair, Shape, Tensor, operation, rule
 from .pad2d import MODES, mode_allows, padded
@@ -45,7 +45,7 @@ class Conv2d(Op):
     dilation: Pair = (1, 1)
     groups: int = 1
 
-    chapters = (conv2d_examples, conv2d_laws, conv2d_shifts)
+    chapters = (conv2d_examples, conv2d_laws, conv2d_equals, conv2d_compositions, conv2d_shifts)
 
     @property
     def axes(self) -> tuple[Window, Window]:

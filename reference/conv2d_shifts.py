@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .conv2d_laws import NONE
+from .conv2d_parts import NONE
 from .laws import enlarged
 from .measured import Measured
 from .op import STRICT, Run, Sides, law
