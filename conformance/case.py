@@ -27,6 +27,21 @@ class Inapplicable(Exception):
         self.vacuous = vacuous
 
 
+def called(backend: Backend, problem: Op) -> Any:
+    """What the backend returns; the arrays of the problem, which others share, are put back if it wrote into them."""
+    before = [(array, array.copy()) for array in problem.arrays().values() if array.flags.writeable]
+    result: Any = None
+    try:
+        result = backend.call(problem)
+    finally:
+        for array, saved in before:
+            if array.tobytes() != saved.tobytes():
+                if isinstance(result, np.ndarray) and np.may_share_memory(result, array):
+                    result = result.copy()
+                array[...] = saved
+    return result
+
+
 class Case:
     """Asks one backend for answers and remembers them; the `run` that laws are given."""
 
@@ -46,7 +61,7 @@ class Case:
     def arithmetic(self) -> Arithmetic:
         return self._arithmetic(self.problem)
 
-    def raw(self, problem: Op | None = None) -> Any:
+    def raw(self, problem: Op | None = None, *, restore: bool = True) -> Any:
         """Whatever the backend returns for a valid problem. Its exceptions are violations."""
         problem = problem or self.problem
         if not self.backend.offers(problem.name):
@@ -55,7 +70,7 @@ class Case:
             try:
                 if not self.backend.supports(problem):
                     raise Unsupported("outside the backend's stated domain")
-                return self.backend.call(problem)
+                return called(self.backend, problem) if restore else self.backend.call(problem)
             except Unsupported:
                 raise
             except Exception as error:
@@ -80,11 +95,11 @@ class Case:
     def __call__(self, problem: Op) -> Measured:
         """The answer with the error that it may carry. Elements that may overflow carry any."""
         value = self.values(problem)
-        bound = self._oracle.bound(problem, self._arithmetic(problem))
+        bound = self._oracle.bound(problem.declared(self.backend.conventions), self._arithmetic(problem))
         return Measured(value, np.where(bound.overflows | np.isinf(value), np.inf, bound.tolerance))
 
     def truth(self, problem: Op) -> Truth:
-        return self._oracle.truth(problem, self._arithmetic(problem))
+        return self._oracle.truth(problem.declared(self.backend.conventions), self._arithmetic(problem))
 
     def convention(self, name: str) -> str:
         """What the backend declares for a choice that the specification leaves open."""

@@ -74,7 +74,7 @@ def arguments_are_not_modified(case: Case) -> None:
     arrays = {name: np.array(array) for name, array in case.problem.arrays().items()}
     problem = case.problem.but(**arrays)
     before = {name: array.tobytes() for name, array in arrays.items()}
-    case.raw(problem)
+    case.raw(problem, restore=False)
     for name, array in arrays.items():
         if array.tobytes() != before[name]:
             changed = int((array != case.problem.arrays()[name]).sum())
@@ -148,7 +148,7 @@ CHECKS: tuple[tuple[Check, str, str], ...] = (
     (images_are_independent, CORE, "GEN-17"),
     (arguments_are_not_modified, CORE, "GEN-10"),
     (views_equal_copies, CORE, "GEN-11"),
-    (repeating_a_call_repeats_the_bits, STRICT, "GEN-09"),
+    (repeating_a_call_repeats_the_bits, CORE, "GEN-09"),
 )
 
 

@@ -40,7 +40,7 @@ class _Tried:
     cases: Cases = field(default_factory=Cases)
     failures: list[tuple[int, list[int], Violation]] = field(default_factory=list)
     explained: list[str] = field(default_factory=list)
-    reason: str = ""
+    reasons: dict[str, str] = field(default_factory=dict)  # the first of each result
 
 
 class Engine:
@@ -88,7 +88,7 @@ class Engine:
             cases.extra += index >= wanted
             setattr(cases, result, getattr(cases, result) + 1)
             cases.executed = cases.passed + cases.failed
-            tried.reason = tried.reason or reason
+            tried.reasons.setdefault(result, reason)
             explanation = None if violation is None else self._explanation(trial, violation, problem)
             if explanation is not None:
                 tried.explained.append(explanation)
@@ -117,7 +117,7 @@ class Engine:
                 cases.passed += 1
             except Unsupported as error:
                 cases.unsupported += 1
-                tried.reason = str(error)
+                tried.reasons["unsupported"] = str(error)
             except Violation as violation:
                 cases.failed += 1
                 explanation = self._explanation(trial, violation, problem)
@@ -149,7 +149,7 @@ class Engine:
             cell.status, cell.reason = "fixed", "a known deviation was not seen"
         elif not cases.executed:
             cell.status = "unsupported" if cases.unsupported else "not run"
-            cell.reason = tried.reason
+            cell.reason = tried.reasons.get("unsupported") or next(iter(tried.reasons.values()), "")
         elif self.settings.profile.name == "default" and cases.executed < self._enough(clause, cases):
             cell.status = "thin"
             cell.reason = f"only {cases.executed} cases could be tried"

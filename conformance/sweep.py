@@ -85,7 +85,9 @@ def digest(problem: Op) -> bytes:
     """A key by content: two problems with equal arrays and parameters have the same."""
     key = problem.__dict__.get("_digest")
     if key is None:
-        parts = hashlib.blake2b(repr((problem.name, problem.parameters())).encode(), digest_size=16)
+        parts = hashlib.blake2b(
+            repr((problem.name, problem.parameters(), "counts_all" in vars(problem))).encode(), digest_size=16
+        )
         for name, array in problem.arrays().items():
             parts.update(f"{name}{array.dtype}{array.shape}".encode())
             parts.update(array.tobytes())

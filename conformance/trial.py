@@ -11,7 +11,7 @@ from convspec.reference import Clause, Op
 from convspec.reference.pick import Pick
 from convspec.reference.rounding import dtype_named
 
-from .case import Case, Inapplicable
+from .case import Case, Inapplicable, called
 from .compare import Evidence, Tally, Truth, Violation, agree, judge
 from .sweep import Clock, Oracle
 
@@ -57,8 +57,11 @@ class Trial:
     def worked(self, problem: Op, output: Any, pick: Pick) -> Case:
         """Try one worked example: the answer must be the printed output, to the bound."""
         case = Case(problem, self.backend, self.oracle, self.clock, pick, self.tally)
+        declared = problem.declared(self.backend.conventions)
+        if declared is not problem:
+            output = declared.reference()  # the printed output is that of the specification's own choice
         with self.clock.stage("judging"), np.errstate(all="ignore"):
-            bound = self.oracle.bound(problem, case.arithmetic)
+            bound = self.oracle.bound(declared, case.arithmetic)
             truth = Truth(np.asarray(output, np.float64), np.zeros(np.shape(output)), bound)
             try:
                 judge(problem, case.answer(problem), truth, case.arithmetic)
@@ -103,7 +106,7 @@ class Trial:
             if not supported:
                 raise Unsupported("outside the backend's stated domain")
             try:
-                result = self.backend.call(problem)
+                result = called(self.backend, problem)
             except Unsupported:
                 raise
             except Exception:

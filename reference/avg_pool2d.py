@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -57,6 +58,8 @@ class AvgPool2d(Op):
     @property
     def divisor(self) -> Array:
         """D, the same for every image and channel: (I, J)."""
+        if "counts_all" in vars(self):
+            return np.full(self.output_shape()[2:], float(self.kernel_size[0] * self.kernel_size[1]))
         counts = []
         for axis in self.axes:
             inside = axis.inside
@@ -64,6 +67,14 @@ class AvgPool2d(Op):
                 inside = (axis.positions >= -axis.before) & (axis.positions < axis.length + axis.after)
             counts.append(inside.sum(axis=1).astype(np.float64))
         return np.asarray(counts[0][:, None] * counts[1])
+
+    def declared(self, conventions: Mapping[str, str]) -> AvgPool2d:
+        """With `avg_divisor: full`, padding and what hangs over are counted alike, where padding is counted."""
+        if conventions.get("avg_divisor") != "full" or not self.count_include_pad:
+            return self
+        problem = self.but()
+        vars(problem)["counts_all"] = True
+        return problem
 
     def taps(self, x: Array) -> Array:
         """(N, C, I, J, R, S): what each window holds, zero outside the image."""
@@ -116,9 +127,9 @@ class AvgPool2d(Op):
 
     @law("LAW-P16")
     def linear_in_the_image(self, run: Run, pick: Pick) -> Sides | None:
-        """Averaging 2u - v gives twice the average of u minus the average of v."""
+        """Averaging 2u + v gives twice the average of u plus the average of v."""
         u, v = parts(self.x, pick)
-        return run(self.but(x=combined(u, v))), 2 * run(self.but(x=u)) - run(self.but(x=v))
+        return run(self.but(x=combined(u, v))), 2 * run(self.but(x=u)) + run(self.but(x=v))
 
     @law("LAW-P16, AVGP-03")
     def a_constant_stays(self, run: Run, pick: Pick) -> Sides | None:

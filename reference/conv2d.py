@@ -103,9 +103,15 @@ class Conv2d(Op):
     def draw(cls, pick: Pick) -> Self:
         groups = 1 + pick.one_of((0, 1, 2, 3), (55, 20, 15, 10))
         stretch = pick.one_of(("", "channels", "filters", "rows", "columns"), (72, 8, 8, 6, 6))
+        # Kernels have paths of their own for one channel per group and for square filters: both are drawn on purpose.
+        special = pick.one_of(("", "depthwise", "square"), (72, 16, 12))
         n = pick.integer(1, 3)
-        c = pick.one_of(STRETCHED) if stretch == "channels" else pick.integer(1, 4, unlike=(n, 1))
+        c = pick.one_of(STRETCHED) if stretch == "channels" else pick.integer(1, 4, unlike=(n,))
         k = pick.one_of(STRETCHED) if stretch == "filters" else pick.integer(1, 4, unlike=(n, c))
+        if special == "depthwise":
+            groups, c = groups + 1, 1
+        elif special == "square":
+            k = c
         rows = Window.draw(pick, unlike=(n, c * groups), stretch=stretch == "rows")
         columns = Window.draw(pick, unlike=(n, c * groups, rows.length), stretch=stretch == "columns")
         mode = pick.one_of(MODES, (52, 16, 16, 16))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .conv2d_parts import composed, contiguous, plain_group, without_padding
+from .conv2d_parts import composed, contiguous, per_channel, plain_group, without_padding
 from .laws import enlarged, small, zero_stuffed
 from .measured import Measured
 from .op import STRICT, Run, Sides, law
@@ -99,12 +99,13 @@ def one_tap_moves_the_image(problem: Conv2d, run: Run, pick: Pick) -> Sides | No
     c = problem.x.shape[1]
     rows, columns = problem.axes
     r, s = pick.integer(0, rows.taps - 1), pick.integer(0, columns.taps - 1)
-    weight = np.zeros((c, 1, rows.taps, columns.taps), problem.dtype)
-    weight[:, :, r, s] = 1
+    taps = np.zeros((c, rows.taps, columns.taps), problem.dtype)
+    taps[:, r, s] = 1
+    weight, groups = per_channel(problem, taps)
     whole = padded(np.asarray(problem.x, np.float64), problem.padding, problem.padding_mode)
     i = r * rows.dilation + np.arange(rows.count) * rows.stride
     j = s * columns.dilation + np.arange(columns.count) * columns.stride
-    moved = problem.but(weight=weight, bias=None, groups=c)
+    moved = problem.but(weight=weight, bias=None, groups=groups)
     return (run(moved) if run.rounds_inputs else run.values(moved)), whole[:, :, i[:, None], j]
 
 
@@ -112,9 +113,10 @@ def one_tap_moves_the_image(problem: Conv2d, run: Run, pick: Pick) -> Sides | No
 def separable_filters_separate(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
     """A filter that is a column times a row gives what the column filter and then the row filter give."""
     c = problem.x.shape[1]
-    down = np.resize(small(problem.weight[:, 0, :, 0]), (c, 1, problem.weight.shape[2], 1))
-    across = np.resize(small(problem.weight[:, 0, 0, :]), (c, 1, 1, problem.weight.shape[3]))
-    plain = problem.but(x=small(problem.x), weight=down * across, bias=None, padding_mode="zeros", groups=c)
+    column = np.resize(small(problem.weight[:, 0, :, 0]), (c, problem.weight.shape[2], 1))
+    row = np.resize(small(problem.weight[:, 0, 0, :]), (c, 1, problem.weight.shape[3]))
+    (down, groups), (across, _), (both, _) = (per_channel(problem, t) for t in (column, row, column * row))
+    plain = problem.but(x=small(problem.x), weight=both, bias=None, padding_mode="zeros", groups=groups)
     rows, columns = plain.padding
     first = plain.but(weight=down, stride=(plain.stride[0], 1), padding=(rows, (0, 0)), dilation=(plain.dilation[0], 1))
     middle = run(first)

@@ -210,6 +210,27 @@ def padding_at_its_limit(cls: type[Conv2d], pick: Pick) -> Conv2d:
     )
 
 
+@edge("CONV-09")
+def depthwise_filters(cls: type[Conv2d], pick: Pick) -> Conv2d:
+    """As many groups as channels and one, two or three filters of several taps for each of them."""
+    problem = cls.draw(pick)
+    c, filters = problem.x.shape[1] + 1, pick.integer(1, 3)
+    rows, columns = problem.axes
+    x = np.resize(problem.x, (problem.x.shape[0], c, *problem.x.shape[2:]))
+    weight = np.resize(problem.weight, (c * filters, 1, rows.taps, columns.taps))
+    return problem.but(x=x, weight=weight, bias=None, groups=c)
+
+
+@edge("CONV-08")
+def one_tap_and_as_many_filters_as_channels(cls: type[Conv2d], pick: Pick) -> Conv2d:
+    """A 1x1 filter that is a square matrix: its rows are the filters and its columns the channels."""
+    problem = cls.draw(pick)
+    c = problem.x.shape[1] + 1
+    x = np.resize(problem.x, (problem.x.shape[0], c, *problem.x.shape[2:]))
+    weight = np.resize(problem.weight, (c, c, 1, 1))
+    return problem.but(x=x, weight=weight, bias=None, groups=1)
+
+
 @edge("GEN-19", STRICT, may_refuse=True)
 def no_channels(cls: type[Conv2d], pick: Pick) -> Conv2d:
     """Images without channels may be refused; accepted, they give the empty sum: the bias, or zero."""

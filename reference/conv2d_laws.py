@@ -20,18 +20,18 @@ Tensor = npt.NDArray[Any]
 
 @law("LAW-C1")
 def linear_in_the_images(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
-    """Without a bias, convolving 2u - v gives twice the result for u minus the result for v."""
+    """Without a bias, convolving 2u + v gives twice the result for u plus the result for v."""
     u, v = parts(problem.x, pick)
     plain = problem.but(bias=None)
-    return run(plain.but(x=combined(u, v))), 2 * run(plain.but(x=u)) - run(plain.but(x=v))
+    return run(plain.but(x=combined(u, v))), 2 * run(plain.but(x=u)) + run(plain.but(x=v))
 
 
 @law("LAW-C2")
 def linear_in_the_filters(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
-    """Without a bias, the filter 2u - v gives twice the result of u minus the result of v."""
+    """Without a bias, the filter 2u + v gives twice the result of u plus the result of v."""
     u, v = parts(problem.weight, pick)
     plain = problem.but(bias=None)
-    return run(plain.but(weight=combined(u, v))), 2 * run(plain.but(weight=u)) - run(plain.but(weight=v))
+    return run(plain.but(weight=combined(u, v))), 2 * run(plain.but(weight=u)) + run(plain.but(weight=v))
 
 
 @law("LAW-C3, CONV-11")

@@ -45,6 +45,17 @@ def plain_group(problem: Conv2d, **changes: Any) -> Conv2d:
     return one.but(x=enlarged(one.x, rows.span, columns.span))
 
 
+def per_channel(problem: Conv2d, taps: Tensor) -> tuple[Tensor, int]:
+    """Filters that give each channel its own taps (C, R, S), and their groups: depthwise for a grouped problem, else
+    dense with zeros, so that backends with one group have something to do."""
+    c = taps.shape[0]
+    if problem.groups > 1:
+        return taps[:, None], c
+    dense = np.zeros((c, c, *taps.shape[1:]), taps.dtype)
+    dense[np.arange(c), np.arange(c)] = taps
+    return dense, 1
+
+
 def without_padding(problem: Conv2d) -> Conv2d:
     """The convolution without padding, of an image that is large enough for it."""
     rows, columns = problem.axes

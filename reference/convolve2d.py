@@ -102,15 +102,15 @@ class Convolve2d(Op):
 
     @law("LAW-C1")
     def linear_in_the_image(self, run: Run, pick: Pick) -> Sides | None:
-        """Convolving 2u - v gives twice the result for u minus the result for v."""
+        """Convolving 2u + v gives twice the result for u plus the result for v."""
         u, v = parts(self.x, pick)
-        return run(self.but(x=combined(u, v))), 2 * run(self.but(x=u)) - run(self.but(x=v))
+        return run(self.but(x=combined(u, v))), 2 * run(self.but(x=u)) + run(self.but(x=v))
 
     @law("LAW-C2")
     def linear_in_the_kernel(self, run: Run, pick: Pick) -> Sides | None:
-        """The kernel 2u - v gives twice the result of u minus the result of v."""
+        """The kernel 2u + v gives twice the result of u plus the result of v."""
         u, v = parts(self.kernel, pick)
-        return run(self.but(kernel=combined(u, v))), 2 * run(self.but(kernel=u)) - run(self.but(kernel=v))
+        return run(self.but(kernel=combined(u, v))), 2 * run(self.but(kernel=u)) + run(self.but(kernel=v))
 
     @law("LAW-C18")
     def two_kernels_are_one(self, run: Run, pick: Pick) -> Sides | None:

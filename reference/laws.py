@@ -39,8 +39,8 @@ def parts(array: Tensor, pick: Pick) -> tuple[Tensor, Tensor]:
 
 
 def combined(first: Tensor, second: Tensor) -> Tensor:
-    """2 * first - second, exact for the two parts of one array: at each place one of them is zero."""
-    return (2 * first - second).astype(first.dtype)
+    """2 * first + second, exact for the two parts of one array: at each place one of them is zero."""
+    return (2 * first + second).astype(first.dtype)
 
 
 def order(size: int, pick: Pick) -> npt.NDArray[np.int64]:

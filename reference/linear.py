@@ -59,6 +59,8 @@ class Linear(Op):
         n = pick.one_of(STRETCHED) if stretch == "rows" else pick.integer(1, 4)
         f = pick.one_of(STRETCHED) * pick.integer(1, 8) if stretch == "inputs" else pick.integer(1, 12, unlike=(n,))
         o = pick.one_of(STRETCHED) if stretch == "outputs" else pick.integer(1, 6, unlike=(n, f))
+        if pick.flag(0.15):  # square weights, which look the same transposed
+            o = f
         bias = pick.flag(0.6)
         data = pick.data(f)
         return cls(
@@ -84,17 +86,17 @@ class Linear(Op):
 
     @law("LAW-A7")
     def linear_in_the_inputs(self, run: Run, pick: Pick) -> Sides | None:
-        """Without a bias, the input 2u - v gives twice the result for u minus the result for v."""
+        """Without a bias, the input 2u + v gives twice the result for u plus the result for v."""
         u, v = parts(self.x, pick)
         plain = self.but(bias=None)
-        return run(plain.but(x=combined(u, v))), 2 * run(plain.but(x=u)) - run(plain.but(x=v))
+        return run(plain.but(x=combined(u, v))), 2 * run(plain.but(x=u)) + run(plain.but(x=v))
 
     @law("LAW-A7")
     def linear_in_the_weights(self, run: Run, pick: Pick) -> Sides | None:
-        """Without a bias, the weights 2u - v give twice the result of u minus the result of v."""
+        """Without a bias, the weights 2u + v give twice the result of u plus the result of v."""
         u, v = parts(self.weight, pick)
         plain = self.but(bias=None)
-        return run(plain.but(weight=combined(u, v))), 2 * run(plain.but(weight=u)) - run(plain.but(weight=v))
+        return run(plain.but(weight=combined(u, v))), 2 * run(plain.but(weight=u)) + run(plain.but(weight=v))
 
     @law("LAW-C3")
     def bias_is_added_once(self, run: Run, pick: Pick) -> Sides | None:
@@ -172,6 +174,14 @@ class Linear(Op):
         """The sum over no inputs is zero: every row of the output is the bias."""
         problem: Linear = cls.draw(pick)
         return problem.but(x=problem.x[:, :0], weight=problem.weight[:, :0])
+
+    @edge("FC-01")
+    def square_weights(cls: Any, pick: Pick) -> Linear:
+        """As many outputs as inputs: the weights are still (outputs, inputs)."""
+        problem: Linear = cls.draw(pick)
+        f = pick.integer(2, 9)
+        weight = np.resize(problem.weight, (f, f)) + np.arange(f, dtype=np.float64).astype(problem.dtype)
+        return problem.but(x=np.resize(problem.x, (problem.x.shape[0], f)), weight=weight, bias=None)
 
     @edge("FC-01")
     def one_number(cls: Any, pick: Pick) -> Linear:

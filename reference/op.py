@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
@@ -152,6 +152,10 @@ class Op:
     def draw(cls, pick: Pick) -> Self:
         """A valid problem out of choices."""
         raise NotImplementedError
+
+    def declared(self, conventions: Mapping[str, str]) -> Op:
+        """The problem as a backend with these declared conventions reads it."""
+        return self
 
     # What everyone uses.
 

@@ -46,10 +46,10 @@ def flips_commute_with_padding(problem: Pad2d, run: Run, pick: Pick) -> Sides | 
 
 @law("LAW-D3")
 def padding_is_linear(problem: Pad2d, run: Run, pick: Pick) -> Sides | None:
-    """Padding 2u - v gives twice the padding of u minus the padding of v."""
+    """Padding 2u + v gives twice the padding of u plus the padding of v."""
     u, v = parts(problem.x, pick)
     together = run(problem.but(x=combined(u, v)))
-    return together, 2 * run(problem.but(x=u)) - run(problem.but(x=v))
+    return together, 2 * run(problem.but(x=u)) + run(problem.but(x=v))
 
 
 @law("LAW-D3, PAD-12")

@@ -58,7 +58,7 @@ def draw(pick: Pick, dilated: bool) -> dict[str, Any]:
     some libraries."""
     stretch = pick.one_of(("", "channels", "rows", "columns"), (76, 8, 8, 8))
     n = pick.integer(1, 3)
-    c = pick.one_of(STRETCHED) if stretch == "channels" else pick.integer(1, 4, unlike=(n, 1))
+    c = pick.one_of(STRETCHED) if stretch == "channels" else pick.integer(1, 4, unlike=(n,))
     ceil_mode, tame = pick.flag(0.4), pick.flag(0.34)
     windows: list[Window] = []
     for a, name in enumerate(("rows", "columns")):

@@ -148,11 +148,7 @@ def cells() -> list[Cell]:
                 worst: float | None = None
                 if cases.executed and "matches" in clause:
                     worst = (
-                        math.inf
-                        if failure
-                        else math.nan
-                        if backend == "evil" and number == 6
-                        else 0.31 + 0.08 * number
+                        math.inf if failure else math.nan if backend == "evil" and number == 6 else 0.31 + 0.08 * number
                     )
                 level = "strict" if number % 3 == 1 else "core"
                 reason = {"unsupported": "float16 only in the next version", "error": HOSTILE}.get(status, "")
@@ -289,9 +285,7 @@ def test_what_is_written_is_what_is_read(run: Path) -> None:
     assert found.failures[0].script == "failures/conv2d_3f9c21ab07.py"
     assert os.access(run / found.failures[0].script, os.X_OK)
     assert (run.parent / "latest").resolve() == run.resolve()
-    assert sorted(path.name for path in run.iterdir() if path.suffix in (".part", ".jsonl")) == [
-        "cells.jsonl"
-    ]
+    assert sorted(path.name for path in run.iterdir() if path.suffix in (".part", ".jsonl")) == ["cells.jsonl"]
 
 
 def test_every_file_follows_its_schema(run: Path, tmp_path: Path) -> None:
@@ -429,9 +423,7 @@ def test_the_page_says_what_was_found(page: str) -> None:
 
 def test_text_has_contrast() -> None:
     css = (Path(write_page.__code__.co_filename).parent / "page.css").read_text("utf-8")
-    light, dark = (
-        dict(re.findall(r"--([\w-]+):(#[0-9a-f]{6})", part)) for part in css.split("@media", 2)[:2]
-    )
+    light, dark = (dict(re.findall(r"--([\w-]+):(#[0-9a-f]{6})", part)) for part in css.split("@media", 2)[:2])
 
     def luminance(colour: str) -> float:
         parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]

@@ -98,7 +98,10 @@ class RepeatsTheFirstImage(Right):
 
 @broken(every="arguments_are_not_modified")
 class WorksInPlace(Right):
-    """x is used as the working space and left changed."""
+    """x is used as the working space and left changed.
+
+    Only for the clause that hands out copies: all others share their problems with the backends that follow.
+    """
 
     def answer(self, problem: Op) -> Any:
         y = super().answer(problem)

@@ -40,7 +40,7 @@ def products(problem: Any, dtype: Any = None) -> tuple[Tensor, Tensor]:
 
 
 class Sums:
-    """The operations that add up, by adding up `products` in the dtype in an order of its own."""
+    """Convolution and the fully connected layer, by adding up `products` in the dtype in an order of its own."""
 
     dtypes = ("float32", "float64")
 
@@ -53,9 +53,6 @@ class Sums:
 
     def linear(self, problem: Any) -> Any:
         return self.conv2d(problem)
-
-    def avg_pool2d(self, problem: Any) -> Any:
-        return np.asarray(self.conv2d(problem) / problem.divisor.astype(problem.dtype), problem.dtype)
 
 
 class AddsBackwards(Sums):

@@ -11,9 +11,9 @@ from convspec.reference import InvalidProblem
 from .base import Right, broken, rounded, wide
 
 
-@broken(linear="two_layers_are_one")
+@broken(linear="square_weights two_layers_are_one")
 class TransposesSquareWeights(Right):
-    """Square weights are taken as (inputs, outputs). Few drawn weights are square; those of a second layer may be."""
+    """Square weights are taken as (inputs, outputs)."""
 
     def linear(self, problem: Any) -> Any:
         square = problem.weight.shape[0] == problem.weight.shape[1]

@@ -299,7 +299,7 @@ class InvertsCountIncludePad(RightPool):
         return np.asarray(problem.but(count_include_pad=not problem.count_include_pad).divisor)
 
 
-@broken(avg_pool2d="a_window_that_hangs_over within_the_bound")
+@broken(examples=100, avg_pool2d="a_window_that_hangs_over within_the_bound")
 class CountsWhatHangsOver(RightPool):
     """Where padding is counted, so is what hangs over the padding."""
 
