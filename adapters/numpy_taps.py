@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convspec.reference import AvgPool2d, Conv2d, Convolve2d, Linear, MaxPool2d, Op, Pad2d, Relu
+from convspec.reference import AvgPool2d, Conv2d, Convolve2d, LayerNorm, Linear, MaxPool2d, Op, Pad2d, Relu
 
 Tensor = npt.NDArray[Any]
 
@@ -96,9 +96,30 @@ class NumpyTaps:
             y = y + _wide(problem.bias)
         return np.asarray(y).astype(problem.dtype)
 
+    def layer_norm(self, problem: LayerNorm) -> Tensor:
+        problem.validate()
+        y = _standardized(_wide(problem.x), tuple(range(-problem.axes, 0)), problem.eps)
+        return _scaled(y, problem.weight, problem.bias).astype(problem.dtype)
+
 
 def _wide(array: Tensor) -> Tensor:
     return array.astype(np.float32) if array.dtype.itemsize == 2 else array
+
+
+def _standardized(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+    """x less its mean over its deviation, in two passes: no large numbers are subtracted from each other but once."""
+    if not x.size:
+        return x
+    centred = x - x.mean(axis=axes, keepdims=True)
+    variance = np.square(centred).mean(axis=axes, keepdims=True)
+    return np.asarray(centred / np.sqrt(variance + x.dtype.type(eps)))
+
+
+def _scaled(y: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """y times the weight plus the bias, where there are such."""
+    if weight is not None:
+        y = y * _wide(weight)
+    return y if bias is None else y + _wide(bias)
 
 
 def _padded(x: Tensor, padding: Any, mode: str) -> Tensor:

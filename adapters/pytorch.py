@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convspec.reference import AvgPool2d, Conv2d, Convolve2d, Linear, MaxPool2d, Op, Pad2d, Relu
+from convspec.reference import AvgPool2d, Conv2d, Convolve2d, LayerNorm, Linear, MaxPool2d, Op, Pad2d, Relu
 from convspec.reference.rounding import dtype_named
 
 from .backend import CannotLoad
@@ -112,6 +112,20 @@ class Torch:
             raise ValueError(f"x and weight have {problem.x.ndim} and {problem.weight.ndim} axes, not 2")
         bias = None if problem.bias is None else self.to_device(problem.bias)
         return functional.linear(self.to_device(problem.x), self.to_device(problem.weight), bias)
+
+    def layer_norm(self, problem: LayerNorm) -> Any:
+        rank = problem.x.ndim
+        if not 1 <= problem.axes < rank:
+            raise ValueError(f"{problem.axes} of {rank} axes cannot be normalized image by image")
+        weight, bias = self._affine(problem)
+        return functional.layer_norm(
+            self.to_device(problem.x), problem.x.shape[rank - problem.axes :], weight, bias, problem.eps
+        )
+
+    def _affine(self, problem: Any) -> tuple[Any, Any]:
+        """Weight and bias as tensors, None where absent."""
+        weight, bias = (None if a is None else self.to_device(a) for a in (problem.weight, problem.bias))
+        return weight, bias
 
     def _padded(self, x: Any, padding: Any, mode: str) -> Any:
         (top, bottom), (left, right) = padding

@@ -10,6 +10,7 @@ Usable alone, with NumPy only::
 from .avg_pool2d import AvgPool2d
 from .conv2d import Conv2d
 from .convolve2d import Convolve2d
+from .layer_norm import LayerNorm
 from .linear import Linear
 from .max_pool2d import MaxPool2d
 from .op import Clause, InvalidProblem, Op
@@ -17,7 +18,16 @@ from .pad2d import Pad2d
 from .relu import Relu
 
 # The table of contents.
-OPS: tuple[type[Op], ...] = (Convolve2d, Pad2d, Conv2d, MaxPool2d, AvgPool2d, Relu, Linear)
+OPS: tuple[type[Op], ...] = (
+    Convolve2d,
+    Pad2d,
+    Conv2d,
+    MaxPool2d,
+    AvgPool2d,
+    Relu,
+    Linear,
+    LayerNorm,
+)
 
 __all__ = [
     "OPS",
@@ -26,6 +36,7 @@ __all__ = [
     "Conv2d",
     "Convolve2d",
     "InvalidProblem",
+    "LayerNorm",
     "Linear",
     "MaxPool2d",
     "Op",

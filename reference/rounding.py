@@ -91,6 +91,7 @@ class Arithmetic:
     storage, accumulator: names of formats; the result is rounded once from the accumulator to the storage.
     unit_factor: 1 for rounding to nearest, 2 for truncating or faithful units (tensor cores).
     input_rounding: relative error of rounding each input before the product (TF32: 2^-11), 0 for none.
+    statistics: the format in which a normalization keeps mean and deviation, if it is narrower than the accumulator.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Arithmetic:
     unit_factor: float = 1.0
     input_rounding: float = 0.0
     flush_to_zero: bool = False
+    statistics: str = ""
 
     @classmethod
     def ieee(cls, dtype: np.dtype[Any] | str) -> Arithmetic:

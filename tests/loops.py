@@ -6,6 +6,7 @@ whatever numbers the arrays hold: in exact rationals there is no rounding at all
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from types import SimpleNamespace
@@ -66,13 +67,13 @@ def modulus(array: Any) -> Any:
     return rounded(np.abs(np.asarray(array, np.float64)))
 
 
-def compute(problem: Op, numbers: Callable[[Any], Any] = exact) -> Any:
+def compute(problem: Op, numbers: Callable[[Any], Any] = exact, **more: bool) -> Any:
     """Every element of the answer, as an object array; `numbers` makes the numbers to compute in."""
     arrays = SimpleNamespace(**{name: numbers(array) for name, array in problem.arrays().items()})
     formula = FORMULAS[problem.name]
     answer = np.empty(shape(problem), object)
     for index in np.ndindex(answer.shape):
-        answer[index] = formula(problem, arrays, *index)
+        answer[index] = formula(problem, arrays, *index, **more)
     return answer
 
 
@@ -84,6 +85,7 @@ def work(problem: Op) -> int:
         "linear": lambda p: p.x.shape[1],
         "max_pool2d": lambda p: p.kernel_size[0] * p.kernel_size[1],
         "avg_pool2d": lambda p: p.kernel_size[0] * p.kernel_size[1],
+        "layer_norm": lambda p: int(np.prod(p.x.shape[-p.axes :])),
     }
     return int(np.prod(shape(problem))) * int(taps[problem.name](problem) if problem.name in taps else 1)
 
@@ -189,6 +191,33 @@ def relu(p: Any, a: Any, *index: int) -> Any:
     return 0 if value <= 0 else value
 
 
+def root(value: Any) -> Any:
+    """The square root: of a rational number, to 200 bits behind the point of a number near 1."""
+    if not isinstance(value, Fraction):
+        return math.sqrt(value)
+    scale = 4**300
+    return Fraction(math.isqrt(value.numerator * scale * value.denominator), value.denominator * 2**300)
+
+
+def normalized(value: Any, elements: list[Any], eps: float, weight: Any, bias: Any, magnitude: bool) -> Any:
+    """(value - mean) / root(variance + eps) * weight + bias, or the size of its terms."""
+    mean = sum(elements) / len(elements)
+    variance = sum((e - mean) ** 2 for e in elements) / len(elements)
+    deviation = root(variance + type(mean)(eps))
+    if magnitude:
+        return (abs(value) + sum(map(abs, elements)) / len(elements)) / deviation * abs(weight) + abs(bias)
+    return (value - mean) / deviation * weight + bias
+
+
+def layer_norm(p: Any, a: Any, *index: int, magnitude: bool = False) -> Any:
+    """The set is everything with the same leading indices."""
+    lead, last = index[: -p.axes], index[-p.axes :]
+    elements = [a.x[(*lead, *i)] for i in np.ndindex(a.x.shape[-p.axes :])]
+    weight = 1 if p.weight is None else a.weight[last]
+    bias = 0 if p.bias is None else a.bias[last]
+    return normalized(a.x[index], elements, p.eps, weight, bias, magnitude)
+
+
 FORMULAS: dict[str, Callable[..., Any]] = {
-    f.__name__: f for f in (conv2d, convolve2d, linear, pad2d, max_pool2d, avg_pool2d, relu)
+    f.__name__: f for f in (conv2d, convolve2d, linear, pad2d, max_pool2d, avg_pool2d, relu, layer_norm)
 }

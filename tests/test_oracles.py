@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from convspec.reference import OPS, AvgPool2d, Conv2d, Convolve2d, Linear, MaxPool2d, Op, Pad2d, Relu
+from convspec.reference import OPS, AvgPool2d, Conv2d, Convolve2d, LayerNorm, Linear, MaxPool2d, Op, Pad2d, Relu
 from convspec.reference.pick import RandomPick
 from convspec.reference.rounding import FORMATS, dtype_named
 
@@ -243,6 +243,29 @@ def test_pooling_sizes_are_torchs_on_a_whole_grid(ceil: bool) -> None:
     assert compared >= 300
 
 
+def same_normalized(p: Any, y: Any) -> None:
+    """The reference gives y, but for the float64 roundings of a mean and a variance, which the problem's bound holds.
+
+    PyTorch has its own order of summation: what is compared is the formula.
+    """
+    expected, bound = p.expected(), p.but(**{k: wide(a) for k, a in p.arrays().items()}).bound()
+    assert p.shape() == expected.shape == y.shape, p
+    assert np.all(np.abs(expected - y) <= 2 * bound), p
+
+
+def torch_affine(torch: Any, p: Any) -> list[Any]:
+    return [None if a is None else torch_image(torch, a) for a in (p.weight, p.bias)]
+
+
+@over_dtypes
+def test_layer_norm_is_torchs(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    for p in drawn(LayerNorm, dtype):
+        weight, bias = torch_affine(torch, p)
+        x = torch_image(torch, p.x)
+        same_normalized(p, torch.nn.functional.layer_norm(x, p.x.shape[-p.axes :], weight, bias, p.eps).numpy())
+
+
 def test_every_operation_has_an_oracle() -> None:
-    judged = {Conv2d, Convolve2d, Linear, Pad2d, MaxPool2d, AvgPool2d, Relu}
+    judged = {Conv2d, Convolve2d, Linear, Pad2d, MaxPool2d, AvgPool2d, Relu, LayerNorm}
     assert judged == set(OPS)

@@ -49,6 +49,7 @@ class TransposesTheResult(Right):
     linear="one_number",
     relu="one_number",
     pad2d="size_follows_the_formula",
+    layer_norm="one_value",
 )
 class SqueezesTheResult(Right):
     """Axes of length one are lost."""
@@ -149,6 +150,7 @@ class RefusesNegativeSteps(Right):
     avg_pool2d="an_empty_batch",
     relu="an_empty_array",
     linear="an_empty_batch no_inputs",
+    layer_norm="an_empty_batch",
 )
 class FlattensTheImages(Right):
     """The images are flattened by a reshape to (N, -1), which has no answer for an empty array."""
@@ -213,6 +215,8 @@ class SupportsRaises(Right):
     " padding_is_not_negative a_window_fits every_window_holds_input",
     relu="numbers_are_ordered",
     linear="ranks_are_right inner_sizes_agree bias_is_one_per_output",
+    layer_norm="axes_is_whole axes_leave_the_images weight_has_the_normalized_shape bias_has_the_normalized_shape"
+    " eps_is_not_negative",
 )
 class RefusesNothing(Right):
     """An invalid problem is answered with zeros."""

@@ -1,0 +1,268 @@
+"""What the normalizations share: the statistics of a set, how far they may be off, and what that does to the output.
+
+Notation: a set has m elements, mean mu, biased variance v, A = mean|x|, X = max|x| and H = 1 + 1/2 + ... + 1/m; a
+partial sum of the set is at most m*M with M = (A + |mu|)/2. u is the accumulator's unit roundoff, g(k) = k*u/(1 - k*u).
+"""
+
+from __future__ import annotations
+
+import decimal
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .dot import BETTER_THAN_DOUBLE, as_float
+from .pick import Pick
+from .rounding import FORMATS, Arithmetic, Bound
+
+Array = npt.NDArray[np.float64]
+Tensor = npt.NDArray[Any]
+Shape = tuple[int, ...]
+Normalization = Any  # an operation with x, weight, bias and eps, and `sets`
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Which elements are normalized together: x seen in `shape`, a set along `axes`; weight and bias in `affine`."""
+
+    shape: Shape
+    axes: tuple[int, ...]
+    affine: Shape
+
+    @property
+    def count(self) -> int:
+        """m, the number of elements of a set."""
+        return int(np.prod([self.shape[a] for a in self.axes]))
+
+    def rows(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """x with one row per set: (sets, m)."""
+        return array.reshape(self.shape).transpose(self._order).reshape(-1, self.count)
+
+    def whole(self, rows: npt.NDArray[Any], shape: Shape) -> npt.NDArray[Any]:
+        """Rows, one per set, put back to where they came from in an array of this shape."""
+        moved = rows.reshape([self.shape[a] for a in self._order])
+        return np.array(moved.transpose(np.argsort(self._order)).reshape(shape), order="C")
+
+    @property
+    def _order(self) -> list[int]:
+        return [a for a in range(len(self.shape)) if a not in self.axes] + list(self.axes)
+
+
+def groups(problem: Any, count: int, *, pixels: bool = False) -> Sets:
+    """The channels in `count` contiguous groups, over the whole image or, with `pixels`, for every pixel alone."""
+    n, c, h, w = problem.x.shape
+    shape = (n, count, c // count, h, w)
+    return Sets(shape, (2,) if pixels else (2, 3, 4), (1, count, c // count, 1, 1))
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Of each set, with its axes kept at length one: mu, v, A and X."""
+
+    mean: Array
+    variance: Array
+    modulus: Array
+    largest: Array
+
+
+def statistics(x: Array, axes: tuple[int, ...]) -> Statistics:
+    """In float64, in two passes; the mean is corrected by the mean of what is left."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean = x.mean(axis=axes, keepdims=True)
+        mean = np.asarray(mean + (x - mean).mean(axis=axes, keepdims=True))
+        variance = np.asarray(((x - mean) ** 2).mean(axis=axes, keepdims=True))
+        modulus = np.abs(x)
+        return Statistics(mean, variance, modulus.mean(axis=axes, keepdims=True), modulus.max(axis=axes, keepdims=True))
+
+
+def vary(problem: Normalization) -> bool:
+    """Has every set two different elements? Exactly then is every variance positive."""
+    sets = problem.sets
+    x = as_float(problem.x).reshape(sets.shape)
+    return not x.size or bool(np.all(x.max(axis=sets.axes) != x.min(axis=sets.axes)))
+
+
+def _affine(problem: Normalization) -> tuple[Array, Array]:
+    """Weight and bias in the view of the sets; ones and zeros where there are none."""
+    shape = problem.sets.affine
+    weight = np.ones(shape) if problem.weight is None else as_float(problem.weight).reshape(shape)
+    bias = np.zeros(shape) if problem.bias is None else as_float(problem.bias).reshape(shape)
+    return weight, bias
+
+
+def reference(problem: Normalization) -> Array:
+    """(x - mu) / sqrt(v + eps) * weight + bias, in float64."""
+    sets = problem.sets
+    x = as_float(problem.x).reshape(sets.shape)
+    if not x.size:
+        return np.zeros(problem.x.shape)
+    found = statistics(x, sets.axes)
+    weight, bias = _affine(problem)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        y = (x - found.mean) / np.sqrt(found.variance + problem.eps) * weight + bias
+    return np.asarray(y.reshape(problem.x.shape))
+
+
+# Numbers of 50 decimal digits, three times as many as float64 holds; what is not a number stays none.
+FIFTY_DIGITS = decimal.Context(prec=50, traps=[])
+
+
+def decimals(array: Tensor) -> npt.NDArray[Any]:
+    """The same numbers, exactly, as an array of decimals."""
+    values = as_float(array)
+    exact = [decimal.Decimal(v) for v in values.ravel().tolist()]
+    return np.array(exact, object).reshape(values.shape)
+
+
+def pair(values: npt.NDArray[Any]) -> tuple[Array, Array]:
+    """Decimals as hi + lo: the nearest float64 numbers, and what they miss; nothing beyond 100 bits, where the decimals
+    themselves are rounded."""
+    hi = values.astype(np.float64)
+    lo = (values - decimals(hi)).astype(np.float64)
+    return hi, np.where(np.isfinite(hi) & (np.abs(lo) > BETTER_THAN_DOUBLE * np.abs(hi)), lo, 0.0)
+
+
+def truth(problem: Normalization) -> tuple[Array, Array]:
+    """As `reference`, in 50 digits."""
+    sets = problem.sets
+    if not problem.x.size:
+        zero = np.zeros(problem.x.shape)
+        return zero, zero.copy()
+    root = np.frompyfunc(lambda v: v.sqrt(), 1, 1)
+    with decimal.localcontext(FIFTY_DIGITS):
+        x = decimals(problem.x).reshape(sets.shape)
+        weight, bias = (decimals(a) for a in _affine(problem))
+        centred = x - x.sum(axis=sets.axes, keepdims=True) / sets.count
+        variance = (centred * centred).sum(axis=sets.axes, keepdims=True) / sets.count
+        y = centred / root(variance + decimal.Decimal(problem.eps)) * weight + bias
+        return pair(y.reshape(problem.x.shape))
+
+
+def errors(found: Statistics, count: int, arithmetic: Arithmetic) -> tuple[Array, Array]:
+    """How far the mean and the variance of sets of `count` elements may be off, whichever way they are computed.
+
+    The mean as a sum in any order, divided before or after (2u): dmu <= g(m-1)*M + 2u*A. As a running mean (Welford),
+    whose k-th value times k is a partial sum: dmu <= u*((m+1+2H)*M + 2A).
+
+    The variance as the mean of (x - mu)^2: dv <= g(m+6)*(v + dmu^2) + dmu^2. Running: dv <= g(m+6)*v +
+    2e*sqrt(v*(1 + H/m))*(1 + g(m+6)) + e^2*(1 + g(m+6)) with e = u*((m+2+2H)*M + 4X). In one pass, as mean(x^2) - mu^2
+    with q = v + mu^2: dv <= g(m+2)*q + 2|mu|*dmu + dmu^2 + 2u*mu^2 + u*(v + g(m+2)*q): this is what passes; the others
+    are better. What underflows adds a spacing to each mean and four to each variance.
+    """
+    m, u = count, arithmetic.unit
+    harmonic = float(np.sum(1 / np.arange(1, m + 1)))
+    mu, v = np.abs(found.mean), found.variance
+    partial = (found.modulus + mu) / 2
+
+    def g(k: int) -> float:
+        return k * u / (1 - k * u) if k * u < 1 else np.inf
+
+    with np.errstate(invalid="ignore", over="ignore"):
+        summed = g(m - 1) * partial + 2 * u * found.modulus
+        running = u * ((m + 1 + 2 * harmonic) * partial + 2 * found.modulus)
+        mean = np.maximum(summed, running)
+        e = u * ((m + 2 + 2 * harmonic) * partial + 4 * found.largest)
+        q = v + mu**2
+        two_passes = g(m + 6) * (v + summed**2) + summed**2
+        welford = g(m + 6) * v + (2 * e * np.sqrt(v * (1 + harmonic / m)) + e**2) * (1 + g(m + 6))
+        squares = g(m + 2) * q
+        one_pass = squares + 2 * mu * mean + mean**2 + 2 * u * mu**2 + u * (v + squares)
+        variance = np.maximum(np.maximum(two_passes, welford), one_pass)
+    return mean + lost(arithmetic), variance + 4 * lost(arithmetic)
+
+
+def lost(arithmetic: Arithmetic) -> float:
+    """What an underflow in the accumulator may lose."""
+    return 2 * arithmetic.acc.smallest_normal if arithmetic.flush_to_zero else arithmetic.acc.spacing
+
+
+def judgement(problem: Normalization, arithmetic: Arithmetic) -> Bound:
+    """How far (x - mu)*r*weight + bias, r = (v + eps)^-1/2, may be off.
+
+    r lies between those of v - dv and v + dv, and 5u come on top: the addition of eps (1/2), eps itself as a number of
+    the accumulator (1/2), a reciprocal square root good to 2 ulp (4; TOSA, CUDA and Vulkan allow as much): dr. Centred:
+    E = |w|*(|x-mu|*(dr + 3u*(r+dr)) + dmu*(r+dr)*(1+3u)) + u*|y|. Folded into x*a + (bias - mu*a) with a = r*w, which
+    passes too: u*(|w|*(r+dr)*(|x| + 2|mu|)*(1+4u) + |bias|) more. Where mean and r are declared to be stored in a
+    narrower format, its unit d adds d*(|mu| + dmu) to dmu and 2.5d*(r+dr) to dr. A wider accumulator is rounded once at
+    the end. Where m*(v + mu^2) comes near the end of the range, nothing is demanded.
+
+    Where the weight or the whole set is zero, the output is the bias, whatever r is.
+    """
+    sets = problem.sets
+    if not problem.x.size:
+        return Bound.exact(problem.x.shape)
+    out, acc, u = arithmetic.out, arithmetic.acc, arithmetic.unit
+    x = as_float(problem.x).reshape(sets.shape)
+    found = statistics(x, sets.axes)
+    weight, bias = _affine(problem)
+    y = as_float(reference(problem)).reshape(sets.shape)
+    dmu, dv = errors(found, sets.count, arithmetic)
+    mu, v, eps, w, flush = np.abs(found.mean), found.variance, problem.eps, np.abs(weight), lost(arithmetic)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        r = (v + eps) ** -0.5
+        high = (np.maximum(v - dv, 0) + eps * (1 - 2 * u)) ** -0.5
+        low = (v + dv + eps * (1 + 2 * u)) ** -0.5
+        dr = np.maximum(high - r, r - low) + 5 * u * high
+        if arithmetic.statistics:
+            narrow = FORMATS[arithmetic.statistics]
+            dr = dr + 2.5 * narrow.unit * (r + dr)
+            dmu = dmu + narrow.unit * (mu + dmu) + narrow.spacing / 2
+        most = r + dr
+        error = w * (np.abs(x - found.mean) * (dr + 3 * u * most) + dmu * most * (1 + 3 * u)) + u * np.abs(y)
+        error = error + u * (w * most * (np.abs(x) + 2 * mu) * (1 + 4 * u) + np.abs(bias))
+        if arithmetic.widens:
+            error = error + out.unit * (np.abs(y) + error)
+        error = error + flush * (w * most + w + 2) + out.spacing / 2
+        # The reference: two sums of m terms in the order of NumPy, and a handful of operations more.
+        unit = BETTER_THAN_DOUBLE if problem.dtype == np.float64 else FORMATS["float64"].unit
+        size = w * r * (np.abs(x) + found.modulus) + np.abs(bias)
+        error = error + (sets.count + 16) * unit * size
+        # Without eps a variance may be lost altogether: then only a finite answer is demanded.
+        error = np.where(np.isnan(error) & np.isfinite(y), np.inf, error)
+        reach = np.abs(y) + size + np.where(np.isposinf(error), 0.0, error)
+        overflows = ~(sets.count * (v + mu**2) < acc.largest / 2) | ~(reach < acc.largest)
+    forced = ((weight == 0) | (found.largest == 0)) & (eps > 0) & ~overflows
+    error = np.where(forced, 0.0, error)
+    shape = problem.x.shape
+    whole = (np.abs(y) + size) * np.ones(x.shape)
+    return Bound(error.reshape(shape), forced.reshape(shape), overflows.reshape(shape), whole.reshape(shape))
+
+
+# Drawing.
+
+EPSILONS = (1e-5, 1e-3, 0.5, 0.0)
+
+
+def drawn(pick: Pick, shape: Shape, sets: Sets, affine: Shape) -> dict[str, Tensor | float | None]:
+    """x, weight, bias and eps. The data are of three sorts: those of every operation; sets whose variance is near eps,
+    where a misplaced eps shows; and sets whose mean is up to 1e4 deviations from zero, where cancellation shows.
+    """
+    sort = pick.one_of(("plain", "small", "shifted"), (50, 25, 25))
+    eps = pick.one_of(EPSILONS, (60, 15, 15, 10))
+    if sort == "plain":
+        x = pick.data(sets.count).array(shape)
+    else:
+        random = np.random.default_rng(pick.integer(0, (1 << 16) - 1))
+        values = random.standard_normal(shape)
+        if sort == "small":
+            values *= np.sqrt(eps or 1e-5) * pick.one_of((1.0, 0.25, 2.0))
+        else:
+            values = (values + pick.one_of((1e1, 1e2, 1e3, 1e4))) * pick.one_of((1.0, 0.125))
+        x = values.astype(pick.dtype)
+    weight = parameter(pick, affine, pick.one_of(("normal", "none", "integers"), (35, 25, 40)))
+    bias = parameter(pick, affine, pick.one_of(("normal", "none", "integers"), (45, 25, 30)))
+    seen = as_float(x).reshape(sets.shape)
+    if not np.all(seen.max(axis=sets.axes) != seen.min(axis=sets.axes)):
+        eps = eps or EPSILONS[0]
+    return {"x": x, "weight": weight, "bias": bias, "eps": eps}
+
+
+def parameter(pick: Pick, shape: Shape, sort: str) -> Tensor | None:
+    """A weight or bias: absent, ordinary numbers, or integers of [-2, 2], a fifth of them zero."""
+    if sort == "none":
+        return None
+    random = np.random.default_rng(pick.integer(0, (1 << 16) - 1))
+    values = random.integers(-2, 3, shape) if sort == "integers" else random.standard_normal(shape)
+    return np.asarray(values).astype(pick.dtype)
