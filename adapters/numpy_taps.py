@@ -12,7 +12,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convspec.reference import AvgPool2d, Conv2d, Convolve2d, LayerNorm, Linear, MaxPool2d, Op, Pad2d, Relu
+from convspec.reference import (
+    AvgPool2d,
+    Conv2d,
+    Convolve2d,
+    GroupNorm,
+    InstanceNorm2d,
+    LayerNorm,
+    Linear,
+    MaxPool2d,
+    Op,
+    Pad2d,
+    PixelGroupNorm,
+    Relu,
+)
 
 Tensor = npt.NDArray[Any]
 
@@ -101,9 +114,28 @@ class NumpyTaps:
         y = _standardized(_wide(problem.x), tuple(range(-problem.axes, 0)), problem.eps)
         return _scaled(y, problem.weight, problem.bias).astype(problem.dtype)
 
+    def group_norm(self, problem: GroupNorm) -> Tensor:
+        return _grouped(problem, problem.groups, (2, 3, 4))
+
+    def instance_norm2d(self, problem: InstanceNorm2d) -> Tensor:
+        return _grouped(problem, problem.x.shape[1], (2, 3, 4))
+
+    def pixel_group_norm(self, problem: PixelGroupNorm) -> Tensor:
+        return _grouped(problem, problem.groups, (2,))
+
 
 def _wide(array: Tensor) -> Tensor:
     return array.astype(np.float32) if array.dtype.itemsize == 2 else array
+
+
+def _grouped(problem: Any, groups: int, axes: tuple[int, ...]) -> Tensor:
+    """x in groups of channels (N, G, C/G, H, W), normalized along these axes; weight and bias channel by channel."""
+    problem.validate()
+    x = _wide(problem.x)
+    n, c, h, w = x.shape
+    y = _standardized(x.reshape(n, groups, c // groups, h, w), axes, problem.eps).reshape(x.shape)
+    weight, bias = (None if a is None else a[:, None, None] for a in (problem.weight, problem.bias))
+    return _scaled(y, weight, bias).astype(problem.dtype)
 
 
 def _standardized(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from convspec.reference import AvgPool2d, Conv2d, Convolve2d, LayerNorm, Linear, MaxPool2d, Op, Pad2d, Relu
-from convspec.reference.rounding import dtype_named
+from convspec.reference import (
+    AvgPool2d,
+    Conv2d,
+    Convolve2d,
+    GroupNorm,
+    InstanceNorm2d,
+    LayerNorm,
+    Linear,
+    MaxPool2d,
+    Op,
+    Pad2d,
+    Relu,
+)
+from convspec.reference.rounding import Arithmetic, dtype_named
 
 from .backend import CannotLoad
 
@@ -29,7 +42,11 @@ class Torch:
     variants: tuple[str, ...] = ("channels_last",)
     device = "cpu"
     dtypes = ("float32", "float64", "float16", "bfloat16")
-    arithmetic = "ieee"
+    # Its batch and instance normalization of 16-bit images keep mean and deviation in the images' own format.
+    arithmetic: Any = {  # noqa: RUF012
+        ("instance_norm2d", d): replace(Arithmetic.ieee(d), name="16-bit statistics", statistics=d)
+        for d in ("float16", "bfloat16")
+    }
 
     def __init__(self, *variants: str) -> None:
         self.name = "torch"
@@ -121,6 +138,17 @@ class Torch:
         return functional.layer_norm(
             self.to_device(problem.x), problem.x.shape[rank - problem.axes :], weight, bias, problem.eps
         )
+
+    def group_norm(self, problem: GroupNorm) -> Any:
+        if problem.x.ndim != 4:
+            raise ValueError(f"x has {problem.x.ndim} axes, not 4")
+        return functional.group_norm(self.to_device(problem.x), problem.groups, *self._affine(problem), eps=problem.eps)
+
+    def instance_norm2d(self, problem: InstanceNorm2d) -> Any:
+        if problem.x.ndim != 4:  # PyTorch would take three axes for one image
+            raise ValueError(f"x has {problem.x.ndim} axes, not 4")
+        weight, bias = self._affine(problem)
+        return functional.instance_norm(self.to_device(problem.x), weight=weight, bias=bias, eps=problem.eps)
 
     def _affine(self, problem: Any) -> tuple[Any, Any]:
         """Weight and bias as tensors, None where absent."""

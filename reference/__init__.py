@@ -10,11 +10,14 @@ Usable alone, with NumPy only::
 from .avg_pool2d import AvgPool2d
 from .conv2d import Conv2d
 from .convolve2d import Convolve2d
+from .group_norm import GroupNorm
+from .instance_norm2d import InstanceNorm2d
 from .layer_norm import LayerNorm
 from .linear import Linear
 from .max_pool2d import MaxPool2d
 from .op import Clause, InvalidProblem, Op
 from .pad2d import Pad2d
+from .pixel_group_norm import PixelGroupNorm
 from .relu import Relu
 
 # The table of contents.
@@ -27,6 +30,9 @@ OPS: tuple[type[Op], ...] = (
     Relu,
     Linear,
     LayerNorm,
+    GroupNorm,
+    InstanceNorm2d,
+    PixelGroupNorm,
 )
 
 __all__ = [
@@ -35,11 +41,14 @@ __all__ = [
     "Clause",
     "Conv2d",
     "Convolve2d",
+    "GroupNorm",
+    "InstanceNorm2d",
     "InvalidProblem",
     "LayerNorm",
     "Linear",
     "MaxPool2d",
     "Op",
     "Pad2d",
+    "PixelGroupNorm",
     "Relu",
 ]

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from .dot import BETTER_THAN_DOUBLE, as_float
 from .pick import Pick
 from .rounding import FORMATS, Arithmetic, Bound
+from .window import STRETCHED
 
 Array = npt.NDArray[np.float64]
 Tensor = npt.NDArray[Any]
@@ -257,6 +258,23 @@ def drawn(pick: Pick, shape: Shape, sets: Sets, affine: Shape) -> dict[str, Tens
     if not np.all(seen.max(axis=sets.axes) != seen.min(axis=sets.axes)):
         eps = eps or EPSILONS[0]
     return {"x": x, "weight": weight, "bias": bias, "eps": eps}
+
+
+def drawn_images(op: Any, pick: Pick, *, grouped: bool) -> dict[str, Any]:
+    """Fields of a normalization of images: every set has at least two elements, and some have many."""
+    stretch = pick.one_of(("", "group", "rows", "columns"), (70, 10, 10, 10))
+    n = pick.integer(1, 3)
+    count = pick.integer(1, 3) if grouped else 1
+    size = pick.one_of(STRETCHED) if stretch == "group" else pick.integer(1, 4, unlike=(n,))
+    h = pick.one_of(STRETCHED) if stretch == "rows" else pick.integer(1, 4, unlike=(n, count * size))
+    w = pick.one_of(STRETCHED) if stretch == "columns" else pick.integer(1, 4, unlike=(n, count * size, h))
+    groups = {"groups": count} if grouped else {}
+    for _ in range(2):
+        sets: Sets = op(x=np.empty((n, count * size, h, w)), **groups).sets
+        if sets.count == 1:  # of one pixel, or of one channel
+            size, w = (size, 2) if len(sets.axes) > 1 else (2, w)
+    shape = (n, count * size, h, w)
+    return {**drawn(pick, shape, sets, shape[1:2]), **groups}
 
 
 def parameter(pick: Pick, shape: Shape, sort: str) -> Tensor | None:

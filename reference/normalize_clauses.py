@@ -65,9 +65,8 @@ def squares_of_a_set_average_below_one(problem: Normalization, run: Run, pick: P
     rows = run(bare(problem)).rearranged(sets.rows)
     y, off = rows.value, rows.tolerance
     with np.errstate(invalid="ignore", over="ignore"):
-        squares = Measured(
-            (y**2).sum(axis=1), (2 * np.abs(y) * off + off**2 + y**2 * (sets.count + 2) * 2.0**-53).sum(1)
-        )
+        each = 2 * np.abs(y) * off + off**2 + y**2 * (sets.count + 2) * 2.0**-53
+        squares = Measured((y**2).sum(axis=1), np.where(np.isfinite(off), each, np.inf).sum(axis=1))
     v = statistics(np.asarray(sets.rows(problem.x), np.float64), (1,)).variance[:, 0]
     due = sets.count * v / (v + problem.eps)
     return squares, Measured(due, due * (sets.count + 8) * 2.0**-52)

@@ -86,6 +86,9 @@ def work(problem: Op) -> int:
         "max_pool2d": lambda p: p.kernel_size[0] * p.kernel_size[1],
         "avg_pool2d": lambda p: p.kernel_size[0] * p.kernel_size[1],
         "layer_norm": lambda p: int(np.prod(p.x.shape[-p.axes :])),
+        "group_norm": lambda p: p.x[0].size // p.groups if p.x.size else 0,
+        "instance_norm2d": lambda p: p.x[0, 0].size if p.x.size else 0,
+        "pixel_group_norm": lambda p: p.x.shape[1] // p.groups,
     }
     return int(np.prod(shape(problem))) * int(taps[problem.name](problem) if problem.name in taps else 1)
 
@@ -218,6 +221,47 @@ def layer_norm(p: Any, a: Any, *index: int, magnitude: bool = False) -> Any:
     return normalized(a.x[index], elements, p.eps, weight, bias, magnitude)
 
 
+def in_group(p: Any, a: Any, index: tuple[int, ...], elements: list[Any], magnitude: bool) -> Any:
+    """An element normalized with these, and scaled as its channel is."""
+    weight = 1 if p.weight is None else a.weight[index[1]]
+    bias = 0 if p.bias is None else a.bias[index[1]]
+    return normalized(a.x[index], elements, p.eps, weight, bias, magnitude)
+
+
+def group_norm(p: Any, a: Any, n: int, c: int, h: int, w: int, magnitude: bool = False) -> Any:
+    """The set is every channel of the same group, all over the image."""
+    size = p.x.shape[1] // p.groups
+    channels = [k for k in range(p.x.shape[1]) if k // size == c // size]
+    elements = [a.x[n, k, i, j] for k in channels for i in range(p.x.shape[2]) for j in range(p.x.shape[3])]
+    return in_group(p, a, (n, c, h, w), elements, magnitude)
+
+
+def instance_norm2d(p: Any, a: Any, n: int, c: int, h: int, w: int, magnitude: bool = False) -> Any:
+    """The set is the channel of the image."""
+    elements = [a.x[n, c, i, j] for i in range(p.x.shape[2]) for j in range(p.x.shape[3])]
+    return in_group(p, a, (n, c, h, w), elements, magnitude)
+
+
+def pixel_group_norm(p: Any, a: Any, n: int, c: int, h: int, w: int, magnitude: bool = False) -> Any:
+    """The set is every channel of the same group, at the same pixel."""
+    size = p.x.shape[1] // p.groups
+    elements = [a.x[n, k, h, w] for k in range(p.x.shape[1]) if k // size == c // size]
+    return in_group(p, a, (n, c, h, w), elements, magnitude)
+
+
 FORMULAS: dict[str, Callable[..., Any]] = {
-    f.__name__: f for f in (conv2d, convolve2d, linear, pad2d, max_pool2d, avg_pool2d, relu, layer_norm)
+    f.__name__: f
+    for f in (
+        conv2d,
+        convolve2d,
+        linear,
+        pad2d,
+        max_pool2d,
+        avg_pool2d,
+        relu,
+        layer_norm,
+        group_norm,
+        instance_norm2d,
+        pixel_group_norm,
+    )
 }

@@ -9,7 +9,21 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from convspec.reference import OPS, AvgPool2d, Conv2d, Convolve2d, LayerNorm, Linear, MaxPool2d, Op, Pad2d, Relu
+from convspec.reference import (
+    OPS,
+    AvgPool2d,
+    Conv2d,
+    Convolve2d,
+    GroupNorm,
+    InstanceNorm2d,
+    LayerNorm,
+    Linear,
+    MaxPool2d,
+    Op,
+    Pad2d,
+    PixelGroupNorm,
+    Relu,
+)
 from convspec.reference.pick import RandomPick
 from convspec.reference.rounding import FORMATS, dtype_named
 
@@ -266,6 +280,28 @@ def test_layer_norm_is_torchs(dtype: str) -> None:
         same_normalized(p, torch.nn.functional.layer_norm(x, p.x.shape[-p.axes :], weight, bias, p.eps).numpy())
 
 
+@over_dtypes
+def test_group_norms_are_torchs(dtype: str) -> None:
+    """Those of pixels: each pixel as an image, and, in one group, layer normalization of the channels moved last."""
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+    for p in drawn(GroupNorm, dtype):
+        y = functional.group_norm(torch_image(torch, p.x), p.groups, *torch_affine(torch, p), p.eps)
+        same_normalized(p, y.numpy())
+    for p in drawn(InstanceNorm2d, dtype):
+        weight, bias = torch_affine(torch, p)
+        y = functional.instance_norm(torch_image(torch, p.x), weight=weight, bias=bias, eps=p.eps)
+        same_normalized(p, y.numpy())
+    for p in drawn(PixelGroupNorm, dtype):
+        n, c, h, w = p.x.shape
+        weight, bias = torch_affine(torch, p)
+        last = torch_image(torch, p.x).permute(0, 2, 3, 1)
+        y = functional.layer_norm(last.reshape(n, h, w, p.groups, c // p.groups), (c // p.groups,), eps=p.eps)
+        y = y.reshape(n, h, w, c) * (1 if weight is None else weight) + (0 if bias is None else bias)
+        same_normalized(p, y.permute(0, 3, 1, 2).numpy())
+
+
 def test_every_operation_has_an_oracle() -> None:
     judged = {Conv2d, Convolve2d, Linear, Pad2d, MaxPool2d, AvgPool2d, Relu, LayerNorm}
+    judged |= {GroupNorm, InstanceNorm2d, PixelGroupNorm}
     assert judged == set(OPS)

@@ -151,6 +151,9 @@ class RefusesNegativeSteps(Right):
     relu="an_empty_array",
     linear="an_empty_batch no_inputs",
     layer_norm="an_empty_batch",
+    group_norm="an_empty_batch",
+    instance_norm2d="an_empty_batch",
+    pixel_group_norm="an_empty_batch",
 )
 class FlattensTheImages(Right):
     """The images are flattened by a reshape to (N, -1), which has no answer for an empty array."""
@@ -217,6 +220,11 @@ class SupportsRaises(Right):
     linear="ranks_are_right inner_sizes_agree bias_is_one_per_output",
     layer_norm="axes_is_whole axes_leave_the_images weight_has_the_normalized_shape bias_has_the_normalized_shape"
     " eps_is_not_negative",
+    group_norm="x_has_four_axes weight_is_one_per_channel bias_is_one_per_channel groups_is_whole groups_is_positive"
+    " groups_divide_the_channels eps_is_not_negative",
+    instance_norm2d="x_has_four_axes weight_is_one_per_channel bias_is_one_per_channel eps_is_not_negative",
+    pixel_group_norm="x_has_four_axes weight_is_one_per_channel bias_is_one_per_channel groups_is_whole"
+    " groups_is_positive groups_divide_the_channels eps_is_not_negative",
 )
 class RefusesNothing(Right):
     """An invalid problem is answered with zeros."""
