@@ -20,6 +20,7 @@ from convspec.reference import (
     InstanceNorm2d,
     LayerNorm,
     Linear,
+    LocalResponseNorm,
     MaxPool2d,
     Op,
     Pad2d,
@@ -119,6 +120,18 @@ class NumpyTaps:
 
     def instance_norm2d(self, problem: InstanceNorm2d) -> Tensor:
         return _grouped(problem, problem.x.shape[1], (2, 3, 4))
+
+    def local_response_norm(self, problem: LocalResponseNorm) -> Tensor:
+        problem.validate()
+        x = _wide(problem.x)
+        c = x.shape[1]
+        squares = np.pad(x * x, ((0, 0), ((problem.size - 1) // 2, problem.size // 2), (0, 0), (0, 0)))
+        total = np.zeros_like(x)
+        for offset in range(problem.size):
+            total += squares[:, offset : offset + c]
+        scalar = x.dtype.type
+        divisor = scalar(problem.k) + scalar(problem.alpha / problem.size) * total
+        return np.asarray(x * divisor ** scalar(-problem.beta)).astype(problem.dtype)
 
     def pixel_group_norm(self, problem: PixelGroupNorm) -> Tensor:
         return _grouped(problem, problem.groups, (2,))

@@ -16,6 +16,7 @@ from convspec.reference import (
     InstanceNorm2d,
     LayerNorm,
     Linear,
+    LocalResponseNorm,
     MaxPool2d,
     Op,
     Pad2d,
@@ -48,18 +49,22 @@ class Torch:
         for d in ("float16", "bfloat16")
     }
 
+    conventions = {"lrn_even": "mirror"}  # noqa: RUF012
+
     def __init__(self, *variants: str) -> None:
         self.name = "torch"
         self.version = torch.__version__
         self.layout = torch.channels_last if "channels_last" in variants else torch.contiguous_format
 
     def supports(self, problem: Op) -> bool:
-        """PyTorch pools with symmetric padding of at most half a window."""
+        """PyTorch pools with symmetric padding of at most half a window; no local responses of 16 bits."""
         if isinstance(problem, (MaxPool2d, AvgPool2d)):
             return all(
                 before == after and 2 * before <= size
                 for (before, after), size in zip(problem.padding, problem.kernel_size, strict=True)
             )
+        if isinstance(problem, LocalResponseNorm):
+            return problem.dtype.itemsize > 2
         return True
 
     def to_device(self, array: Tensor) -> Any:
@@ -149,6 +154,12 @@ class Torch:
             raise ValueError(f"x has {problem.x.ndim} axes, not 4")
         weight, bias = self._affine(problem)
         return functional.instance_norm(self.to_device(problem.x), weight=weight, bias=bias, eps=problem.eps)
+
+    def local_response_norm(self, problem: LocalResponseNorm) -> Any:
+        if problem.x.ndim != 4:
+            raise ValueError(f"x has {problem.x.ndim} axes, not 4")
+        x = self.to_device(problem.x)
+        return functional.local_response_norm(x, problem.size, problem.alpha, problem.beta, problem.k)
 
     def _affine(self, problem: Any) -> tuple[Any, Any]:
         """Weight and bias as tensors, None where absent."""

@@ -85,9 +85,8 @@ def digest(problem: Op) -> bytes:
     """A key by content: two problems with equal arrays and parameters have the same."""
     key = problem.__dict__.get("_digest")
     if key is None:
-        parts = hashlib.blake2b(
-            repr((problem.name, problem.parameters(), "counts_all" in vars(problem))).encode(), digest_size=16
-        )
+        declared = sorted({"counts_all", "mirrored"} & vars(problem).keys())  # a backend's own reading of the problem
+        parts = hashlib.blake2b(repr((problem.name, problem.parameters(), declared)).encode(), digest_size=16)
         for name, array in problem.arrays().items():
             parts.update(f"{name}{array.dtype}{array.shape}".encode())
             parts.update(array.tobytes())

@@ -14,6 +14,7 @@ from .group_norm import GroupNorm
 from .instance_norm2d import InstanceNorm2d
 from .layer_norm import LayerNorm
 from .linear import Linear
+from .local_response_norm import LocalResponseNorm
 from .max_pool2d import MaxPool2d
 from .op import Clause, InvalidProblem, Op
 from .pad2d import Pad2d
@@ -32,6 +33,7 @@ OPS: tuple[type[Op], ...] = (
     LayerNorm,
     GroupNorm,
     InstanceNorm2d,
+    LocalResponseNorm,
     PixelGroupNorm,
 )
 
@@ -46,6 +48,7 @@ __all__ = [
     "InvalidProblem",
     "LayerNorm",
     "Linear",
+    "LocalResponseNorm",
     "MaxPool2d",
     "Op",
     "Pad2d",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
@@ -88,6 +89,7 @@ def work(problem: Op) -> int:
         "layer_norm": lambda p: int(np.prod(p.x.shape[-p.axes :])),
         "group_norm": lambda p: p.x[0].size // p.groups if p.x.size else 0,
         "instance_norm2d": lambda p: p.x[0, 0].size if p.x.size else 0,
+        "local_response_norm": lambda p: p.size,
         "pixel_group_norm": lambda p: p.x.shape[1] // p.groups,
     }
     return int(np.prod(shape(problem))) * int(taps[problem.name](problem) if problem.name in taps else 1)
@@ -249,6 +251,23 @@ def pixel_group_norm(p: Any, a: Any, n: int, c: int, h: int, w: int, magnitude: 
     return in_group(p, a, (n, c, h, w), elements, magnitude)
 
 
+def local_response_norm(p: Any, a: Any, n: int, c: int, h: int, w: int, magnitude: bool = False) -> Any:
+    """x over (k + alpha/size * the squares of the window) to the power of beta, in 60 digits where x is rational."""
+    total = 0
+    for j in range(c - (p.size - 1) // 2, c + p.size // 2 + 1):
+        if 0 <= j < p.x.shape[1]:
+            total += a.x[n, j, h, w] ** 2
+    value = a.x[n, c, h, w]
+    divisor = type(value)(p.k) + type(value)(p.alpha) * total / p.size
+    if isinstance(value, Fraction):
+        with localcontext(Context(prec=60)):
+            power = (Decimal(divisor.numerator) / Decimal(divisor.denominator)) ** Decimal(-p.beta)
+        result = value * Fraction(power)
+    else:
+        result = value * divisor**-p.beta
+    return abs(result) if magnitude else result
+
+
 FORMULAS: dict[str, Callable[..., Any]] = {
     f.__name__: f
     for f in (
@@ -263,5 +282,6 @@ FORMULAS: dict[str, Callable[..., Any]] = {
         group_norm,
         instance_norm2d,
         pixel_group_norm,
+        local_response_norm,
     )
 }

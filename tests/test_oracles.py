@@ -18,6 +18,7 @@ from convspec.reference import (
     InstanceNorm2d,
     LayerNorm,
     Linear,
+    LocalResponseNorm,
     MaxPool2d,
     Op,
     Pad2d,
@@ -301,7 +302,16 @@ def test_group_norms_are_torchs(dtype: str) -> None:
         same_normalized(p, y.permute(0, 3, 1, 2).numpy())
 
 
+@over_dtypes
+def test_local_response_norm_is_torchs(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    for p in drawn(LocalResponseNorm, dtype):
+        read = p.declared({"lrn_even": "mirror"})
+        y = torch.nn.functional.local_response_norm(torch_image(torch, p.x), p.size, p.alpha, p.beta, p.k).numpy()
+        assert np.all(np.abs(read.expected() - y) <= 1e-13 * np.abs(y)), p
+
+
 def test_every_operation_has_an_oracle() -> None:
     judged = {Conv2d, Convolve2d, Linear, Pad2d, MaxPool2d, AvgPool2d, Relu, LayerNorm}
-    judged |= {GroupNorm, InstanceNorm2d, PixelGroupNorm}
+    judged |= {GroupNorm, InstanceNorm2d, PixelGroupNorm, LocalResponseNorm}
     assert judged == set(OPS)

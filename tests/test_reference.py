@@ -26,7 +26,7 @@ Array = npt.NDArray[np.float64]
 DTYPES = tuple(FORMATS)
 CASES = {"float32": 70, "float64": 70, "float16": 12, "bfloat16": 12}
 ONLY_SELECTING = {"pad2d", "max_pool2d", "relu"}
-NORMS = {"layer_norm", "group_norm", "instance_norm2d", "pixel_group_norm"}
+NORMS = {"layer_norm", "group_norm", "instance_norm2d", "pixel_group_norm", "local_response_norm"}
 
 
 def clauses(kind: str) -> list[Any]:

@@ -4,9 +4,22 @@ A clause that no broken backend fails could be deleted without anyone noticing; 
 `TABLE` holds both directions.
 """
 
-from . import conv2d, convolve2d, every, linear, normalize, pad2d, pool, relu
+from . import conv2d, convolve2d, every, linear, local_response_norm, normalize, pad2d, pool, relu
 from .base import TABLE, Broken, Right
 
 TABLE.sort(key=lambda entry: entry.op)
 
-__all__ = ["TABLE", "Broken", "Right", "conv2d", "convolve2d", "every", "linear", "normalize", "pad2d", "pool", "relu"]
+__all__ = [
+    "TABLE",
+    "Broken",
+    "Right",
+    "conv2d",
+    "convolve2d",
+    "every",
+    "linear",
+    "local_response_norm",
+    "normalize",
+    "pad2d",
+    "pool",
+    "relu",
+]

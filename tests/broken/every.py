@@ -154,6 +154,7 @@ class RefusesNegativeSteps(Right):
     group_norm="an_empty_batch",
     instance_norm2d="an_empty_batch",
     pixel_group_norm="an_empty_batch",
+    local_response_norm="an_empty_batch",
 )
 class FlattensTheImages(Right):
     """The images are flattened by a reshape to (N, -1), which has no answer for an empty array."""
@@ -223,6 +224,7 @@ class SupportsRaises(Right):
     group_norm="x_has_four_axes weight_is_one_per_channel bias_is_one_per_channel groups_is_whole groups_is_positive"
     " groups_divide_the_channels eps_is_not_negative",
     instance_norm2d="x_has_four_axes weight_is_one_per_channel bias_is_one_per_channel eps_is_not_negative",
+    local_response_norm="x_has_four_axes size_is_whole size_is_positive",
     pixel_group_norm="x_has_four_axes weight_is_one_per_channel bias_is_one_per_channel groups_is_whole"
     " groups_is_positive groups_divide_the_channels eps_is_not_negative",
 )

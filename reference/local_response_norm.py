@@ -1,0 +1,218 @@
+"""Local response normalization, as published."""
+
+from __future__ import annotations
+
+import decimal
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from . import rules
+from .dot import BETTER_THAN_DOUBLE, as_float
+from .laws import small
+from .measured import Measured
+from .normalize import FORTY_DIGITS, decimals, lost, pair
+from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
+from .pick import Pick
+from .rounding import FORMATS, Arithmetic, Bound
+from .window import STRETCHED
+
+Array = npt.NDArray[np.float64]
+Worked = list[tuple[Any, Array]]
+
+
+@operation
+class LocalResponseNorm(Op):
+    """Divide each element by a power of the squares of its neighbours, across the channels of its pixel.
+
+        y[n,c,h,w] = x[n,c,h,w] * (k + alpha/size * sum over j of x[n,j,h,w]^2) ^ -beta
+
+    j runs from c - (size-1)//2 to c + size//2, inside [0, C): `size` channels, of an even size one more behind than
+    before (a backend may declare `lrn_even: mirror`: then one more before). alpha is divided by size also where the
+    window is cut off at the first or last channel. No mean is subtracted.
+
+    Source: Krizhevsky et al. 2012, with alpha divided by size as in ONNX LRN and PyTorch local_response_norm.
+    """
+
+    x: Tensor  # (N, C, H, W)
+    size: int
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 1.0
+
+    def output_shape(self) -> Shape:
+        return self.x.shape
+
+    def declared(self, conventions: Mapping[str, str]) -> LocalResponseNorm:
+        """With `lrn_even: mirror`, a window of an even size has one more channel before than behind."""
+        if conventions.get("lrn_even") != "mirror" or self.size % 2:
+            return self
+        problem = self.but()
+        vars(problem)["mirrored"] = True
+        return problem
+
+    def neighbours(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The sums over the windows of values (N, C, H, W)."""
+        c = values.shape[1]
+        before, after = (self.size - 1) // 2, self.size // 2
+        if "mirrored" in vars(self):
+            before, after = after, before
+        total = np.zeros_like(values)
+        for offset in range(-min(before, c), min(after, c) + 1):
+            to = slice(max(0, -offset), c - max(0, offset))
+            source = slice(max(0, offset), c + min(0, offset))
+            total[:, to] = total[:, to] + values[:, source]
+        return total
+
+    def reference(self) -> Array:
+        x = as_float(self.x)
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.asarray(x * (self.k + self.alpha / self.size * self.neighbours(x * x)) ** -self.beta)
+
+    def truth(self) -> tuple[Array, Array]:
+        if self.dtype != np.float64:
+            return super().truth()
+        if not self.x.size:
+            zero = np.zeros(self.x.shape)
+            return zero, zero.copy()
+        alpha, beta, k = (decimal.Decimal(float(a)) for a in (self.alpha, self.beta, self.k))
+        with decimal.localcontext(FORTY_DIGITS):
+            x = decimals(self.x)
+            divisor = self.neighbours(x * x) * alpha / self.size + k
+            return pair(x * divisor**-beta)
+
+    def judgement(self, arithmetic: Arithmetic) -> Bound:
+        """How far x * D^-beta, D = k + alpha/size * S, may be off.
+
+        S is a sum of T <= size squares, good to (T+1)u relatively in any order, and the product with alpha/size costs
+        two more: D is good to rel = ((T+3)*u*alpha*S/size + 2u*D)/D. The power changes by beta*rel*(1+rel), and a
+        logarithm and an exponential good to 2 ulp each add (4 + 2*beta*|ln D|)*u: E = |y|*(expm1(that) + 2u). A wider
+        accumulator is rounded once at the end. Where a square or D leaves the range, nothing is demanded.
+
+        Zero gives zero; beta = 0, or alpha = 0 with k = 1, gives x.
+        """
+        out, acc, u = arithmetic.out, arithmetic.acc, arithmetic.unit
+        x = as_float(self.x)
+        y = self.reference()
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            squares = self.neighbours(x * x)
+            d = self.k + self.alpha / self.size * squares
+            floor = lost(arithmetic) * (self.alpha + 1) * (self.size + 1)  # squares that underflow
+            rel = ((self.size + 3) * u * self.alpha * squares / self.size + 2 * u * d + floor) / d
+            power = self.beta * rel * (1 + rel) + (4 + 2 * self.beta * np.abs(np.log(d))) * u
+            error = np.abs(y) * (np.expm1(power) + 2 * u)
+            if arithmetic.widens:
+                error = error + out.unit * (np.abs(y) + error)
+            unit = BETTER_THAN_DOUBLE if self.dtype == np.float64 else FORMATS["float64"].unit
+            error = error + (self.size + 16) * (1 + self.beta) * unit * np.abs(y) + 2 * lost(arithmetic)
+            error = error + out.spacing / 2
+            overflows = ~(np.maximum(squares, d) < acc.largest / 2) | ~(np.abs(y) + error < acc.largest)
+        identity = self.beta == 0 or (self.alpha == 0 and self.k == 1)
+        forced = ((x == 0) | identity) & ~overflows
+        return Bound(np.where(forced, 0.0, error), forced, overflows, 2 * np.abs(y) + (y == 0))
+
+    @classmethod
+    def draw(cls, pick: Pick) -> Self:
+        n = pick.integer(1, 3)
+        c = pick.one_of(STRETCHED) if pick.flag(0.25) else pick.integer(1, 7, unlike=(n,))
+        h = pick.integer(1, 4, unlike=(n, c))
+        w = pick.one_of(STRETCHED) if pick.flag(0.1) else pick.integer(1, 4, unlike=(n, c, h))
+        size = 1 + pick.one_of((2, 0, 1, 3, 4, 6, 10), (30, 8, 10, 10, 25, 10, 7))
+        beta = pick.one_of((0.75, 0.5, 1.0, 0.0, 2.0), (50, 15, 15, 12, 8))
+        alpha = pick.one_of((1e-4, 1.0, 0.5, 0.0), (30, 40, 20, 10))
+        k = pick.one_of((1.0, 2.0, 0.125), (60, 25, 15))
+        if pick.dtype.itemsize == 2 or pick.flag(0.5):
+            x = np.random.default_rng(pick.integer(0, 65535)).standard_normal((n, c, h, w)).astype(pick.dtype)
+        else:
+            x = pick.data(size).array((n, c, h, w))
+        return cls(x=x, size=size, alpha=alpha, beta=beta, k=k)
+
+    @rule(lambda self, pick: rules.drop_axis(self, pick, "x"))
+    def x_has_four_axes(self) -> bool:
+        """x has the four axes N, C, H, W."""
+        return rules.ranks(self, x=4)
+
+    @rule(lambda self, pick: rules.fractional(self, pick, "size"), STRICT, "LRN-06")
+    def size_is_whole(self) -> bool:
+        """size is a whole number."""
+        return rules.are_whole(self, "size")
+
+    @rule(lambda self, pick: self.but(size=pick.one_of((0, -1))), STRICT, "LRN-06")
+    def size_is_positive(self) -> bool:
+        """A window has at least one channel."""
+        return bool(self.size >= 1)
+
+    @law("LAW-N19")
+    def negated_inputs_give_negated_outputs(self, run: Run, pick: Pick) -> Sides | None:
+        """-x gives the negated result."""
+        return run(self.but(x=-self.x)), -run(self)
+
+    @law("LAW-N20")
+    def alpha_takes_the_scale(self, run: Run, pick: Pick) -> Sides | None:
+        """2x gives twice what x gives with four times the alpha."""
+        u = small(self.x)
+        return run(self.but(x=2 * u)), 2 * run(self.but(x=u, alpha=4 * self.alpha))
+
+    @law("LAW-N21")
+    def beta_zero_changes_nothing(self, run: Run, pick: Pick) -> Sides | None:
+        """With beta = 0 the result is x."""
+        return run(self.but(beta=0.0)), as_float(self.x)
+
+    @law("LAW-N21")
+    def alpha_zero_divides_by_a_power_of_k(self, run: Run, pick: Pick) -> Sides | None:
+        """With alpha = 0, k = 4 and beta = 1/2 the result is x / 2."""
+        return run(self.but(alpha=0.0, k=4.0, beta=0.5)), as_float(self.x) / 2
+
+    @law("LAW-N21, LRN-05")
+    def a_window_over_all_channels_is_one_sum(self, run: Run, pick: Pick) -> Sides | None:
+        """From 2C-1 channels on, every window holds all: the channels may be reversed."""
+        wide = self.but(size=2 * self.x.shape[1] + 1)
+        return run(wide.but(x=np.array(self.x[:, ::-1], order="C"))), run(wide)[:, ::-1]
+
+    @law("LAW-N18, LRN-02")
+    def pixels_may_be_permuted(self, run: Run, pick: Pick) -> Sides | None:
+        """Turning the image upside down and left to right turns the result."""
+        turned = self.but(x=np.array(self.x[:, :, ::-1, ::-1], order="C"))
+        return run(turned), run(self)[:, :, ::-1, ::-1]
+
+    @law("LRN-01, GEN-18", STRICT)
+    def nan_reaches_its_neighbours_and_no_other(self, run: Run, pick: Pick) -> Sides | None:
+        """A NaN makes every output NaN whose window holds it, and no other."""
+        one = self.but(size=self.size | 1, alpha=1.0, beta=0.75)  # odd: the same window by every convention
+        x, at = np.array(self.x), np.zeros(self.x.shape)
+        index = tuple(pick.integer(0, n - 1) for n in x.shape)
+        x[index], at[index] = np.nan, 1
+        clean = run(one)
+        actual = Measured(run.values(one.but(x=x)), clean.tolerance)
+        return actual, Measured(np.where(one.neighbours(at) > 0, np.nan, clean.value), clean.tolerance)
+
+    @example("LRN-04")
+    def counting_the_window(cls: Any, dtype: np.dtype[Any]) -> Worked:
+        """Six channels of ones with alpha = size and beta = k = 1 give 1/(1 + count): windows of 3 hold 2 3 3 3 3 2, of
+        5 hold 3 4 5 5 4 3, of 4 hold 3 4 4 4 3 2."""
+        x = np.ones((1, 6, 1, 1)).astype(dtype)
+        counts = {3: [2, 3, 3, 3, 3, 2], 5: [3, 4, 5, 5, 4, 3], 4: [3, 4, 4, 4, 3, 2]}
+        return [
+            (cls(x=x, size=size, alpha=float(size), beta=1.0), 1 / (1 + np.array(count, float)).reshape(1, 6, 1, 1))
+            for size, count in counts.items()
+        ]
+
+    @edge("GEN-14")
+    def an_empty_batch(cls: Any, pick: Pick) -> LocalResponseNorm:
+        """No images give no images."""
+        problem: LocalResponseNorm = cls.draw(pick)
+        return problem.but(x=problem.x[:0])
+
+    @edge("LRN-01")
+    def one_pixel(cls: Any, pick: Pick) -> LocalResponseNorm:
+        """Images of one pixel."""
+        problem: LocalResponseNorm = cls.draw(pick)
+        return problem.but(x=np.array(problem.x[:, :, :1, :1], order="C"))
+
+    @edge("LRN-05")
+    def a_window_beyond_the_channels(cls: Any, pick: Pick) -> LocalResponseNorm:
+        """A window larger than the number of channels."""
+        problem: LocalResponseNorm = cls.draw(pick)
+        return problem.but(size=2 * problem.x.shape[1] + 3)
