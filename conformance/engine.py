@@ -4,7 +4,7 @@ fails."""
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from convspec.adapters import Backend, Unsupported
 from convspec.reference import OPS, Clause, Op
@@ -164,14 +164,14 @@ class Engine:
 
     def _smallest(self, trial: Trial, tried: _Tried, dtype: str) -> tuple[Failure, str]:
         elements, choices, violation = min(tried.failures, key=lambda f: f[0])
-        found = Found(trial, violation, choices, first_elements=elements)
+        budget = self.sweep(trial.op, dtype).budget
+        found = Found(trial, violation, choices, elements, budget=budget)
         if trial.clause.kind != "example":
             with self.clock.stage("shrinking"):
                 found = self._shrunk(trial, found)
-        return describe(found, dtype, self.settings.seed)
+        return describe(found, dtype)
 
     def _shrunk(self, trial: Trial, found: Found) -> Found:
-        budget = self.sweep(trial.op, str(trial.dtype)).budget
         # The first failures of an operation are shrunk with care; a backend that fails everything, quickly.
         calls = self.settings.shrink_calls if self._failed[trial.backend.key, trial.op.name] < CAREFUL else HASTY_CALLS
 
@@ -185,14 +185,14 @@ class Engine:
             found.choices,
             fails,
             trial.dtype,
-            budget,
+            found.budget,
             most_calls=min(self.settings.shrink_calls, calls),
             most_seconds=self.settings.shrink_seconds,
         )
-        violation = tried_on(trial, ReplayPick(shrunk.choices, trial.dtype, budget))
+        violation = tried_on(trial, ReplayPick(shrunk.choices, trial.dtype, found.budget))
         if violation is None or _elements(violation, None) > found.first_elements:
-            return Found(trial, found.violation, found.choices, found.first_elements, shrunk.calls)
-        return Found(trial, violation, shrunk.choices, found.first_elements, shrunk.calls)
+            return replace(found, calls=shrunk.calls)
+        return replace(found, violation=violation, choices=shrunk.choices, calls=shrunk.calls)
 
 
 def tried_on(trial: Trial, pick: Pick) -> Violation | None:
