@@ -40,6 +40,17 @@ def literal(array: Tensor) -> str:
     return f"np.array([{', '.join(whole)}], {dtype}).reshape({array.shape})"
 
 
+def placed(array: Tensor) -> str:
+    """An array as Python that lies in memory as this one does, where that is not as NumPy would lay it out."""
+    base = array.base if isinstance(array.base, np.ndarray) else array
+    offset = array.ctypes.data - base.ctypes.data if all(step >= 0 for step in array.strides) else 0
+    # Not `flags.c_contiguous`: libraries look at the steps of axes of one element too.
+    usual = np.empty(array.shape, array.dtype).strides
+    if not array.size or (array.strides == usual and offset <= 0):
+        return literal(array)
+    return f"laid_out({literal(array)}, {array.strides}, {max(offset, 0)})"
+
+
 def _number(value: float) -> str:
     if np.isnan(value):
         return "np.nan"
@@ -99,9 +110,23 @@ except ImportError:
         fields.setdefault("bias", None)
         return SimpleNamespace(**fields, shape=lambda: {shape})
 
+{helper}
 problem = {operation}(
 {fields}
 )
+"""
+
+_LAID_OUT = """
+def laid_out(values, strides, offset):
+    '''The values with these strides in memory, in bytes, as the failing call had them.'''
+    ends = [step * (n - 1) for step, n in zip(strides, values.shape)]
+    low, high = sum(min(0, end) for end in ends), sum(max(0, end) for end in ends)
+    buffer = np.zeros(offset + high - low + values.itemsize, np.uint8)
+    view = np.ndarray(values.shape, values.dtype, buffer, offset - low, strides)
+    view[...] = values
+    view.flags.writeable = 0 not in strides
+    return view
+
 """
 
 _COMPARE = """
@@ -173,7 +198,9 @@ def _head(trial: Trial, failure: Failure) -> str:
 def standalone(trial: Trial, failure: Failure, shown: Evidence) -> str:
     """A script that makes the call with NumPy and the backend alone, and compares the answer."""
     problem, backend = shown.problem, trial.backend
-    fields = [f"    {name}={literal(array)}," for name, array in problem.arrays().items()]
+    arrays = {name: placed(array) for name, array in problem.arrays().items()}
+    views = any(text.startswith("laid_out") for text in arrays.values())
+    fields = [f"    {name}={text}," for name, text in arrays.items()]
     fields += [f"    {name}={value!r}," for name, value in problem.parameters().items()]
     if backend.source is not None and backend.kind == "file":
         attribute = type(backend.subject).__name__
@@ -186,6 +213,7 @@ def standalone(trial: Trial, failure: Failure, shown: Evidence) -> str:
         load=load,
         operation=type(problem).__name__,
         shape=None if shown.expected is None else shown.expected.shape,
+        helper=_LAID_OUT if views else "",
         fields="\n".join(fields),
     )
     if trial.clause.kind == "rule":

@@ -331,3 +331,16 @@ def test_installed_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     result = suite(tmp_path, *options, **where)
     assert result.returncode == 0, result.stdout + result.stderr
     assert {c["backend"] for c in cells(tmp_path)} == {"numpy", "c"}
+
+
+def test_the_reproducer_of_a_view_lays_it_out_as_it_was(tmp_path: Path) -> None:
+    """A backend that reads the buffer behind a view is wrong on the view alone: the script must bring the view back."""
+    body = "base = problem.x if problem.x.base is None or problem.x.base.size < problem.x.size else problem.x.base\n"
+    body += "        return np.maximum(base.reshape(-1)[: problem.x.size].reshape(problem.x.shape), np.float32(0))"
+    (tmp_path / "bad.py").write_text(RELU.format(body=body))
+    result = suite(tmp_path, "--backend=bad.py", "--clause=relu.views_equal_copies")
+    assert result.returncode == 1, result.stdout
+    (script,) = (tmp_path / "conformance-results/latest/failures").glob("*.py")
+    assert "laid_out" in script.read_text()
+    again = run(tmp_path, sys.executable, script)
+    assert again.returncode == 1, script.read_text() + again.stdout
