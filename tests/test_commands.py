@@ -203,7 +203,13 @@ def test_pytests_own_options_work(tmp_path: Path) -> None:
 
 def test_an_interrupted_run_is_exit_code_2_with_a_partial_report(tmp_path: Path) -> None:
     command = [BIN / "pytest", "--pyargs", "convspec.conformance", "--backend=numpy", "--profile=thorough", "-v"]
-    with subprocess.Popen([*map(str, command)], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+
+    def heed_interrupts() -> None:  # a job that a shell put into the background ignores them, and so do its children
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        [*map(str, command)], cwd=tmp_path, stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    ) as process:
         _wait_for_cells(tmp_path)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=120)
