@@ -92,7 +92,8 @@ def views_equal_copies(case: Case) -> None:
     kind = case.pick.one_of(tuple(VIEWS))
     view = VIEWS[kind](arrays[name])
     case.note = f"{name} is {_AS[kind]}: strides {view.strides} bytes"
-    agree(problem, case(problem.but(**{name: view})), case(problem.but(**{name: np.array(view, order="C")})))
+    case.problem = problem.but(**{name: view})
+    agree(case.problem, case(case.problem), case(problem.but(**{name: np.array(view, order="C")})))
 
 
 def _offset(array: Tensor) -> Tensor:

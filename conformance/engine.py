@@ -4,7 +4,7 @@ fails."""
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from convspec.adapters import Backend, Unsupported
 from convspec.reference import OPS, Clause, Op
@@ -40,6 +40,7 @@ class _Tried:
     cases: Cases = field(default_factory=Cases)
     failures: list[tuple[int, list[int], Violation]] = field(default_factory=list)
     explained: list[str] = field(default_factory=list)
+    survived: int = 0  # cases that passed though a known deviation was to be expected of them
     reasons: dict[str, str] = field(default_factory=dict)  # the first of each result
 
 
@@ -92,6 +93,8 @@ class Engine:
             explanation = None if violation is None else self._explanation(trial, violation, problem)
             if explanation is not None:
                 tried.explained.append(explanation)
+            elif violation is None and result == "passed":
+                tried.survived += self._awaited(trial, problem)
             elif violation is not None:
                 own = pick.choices if trial.clause.kind == "edge" else choices + pick.choices
                 tried.failures.append((_elements(violation, problem), own, violation))
@@ -145,7 +148,7 @@ class Engine:
             cell.status = "fail"
         elif tried.explained:
             cell.status, cell.reason = "deviation", tried.explained[0]
-        elif self._fixed(trial, cases):
+        elif tried.survived >= ENOUGH_TO_BE_FIXED:
             cell.status, cell.reason = "fixed", "a known deviation was not seen"
         elif not cases.executed:
             cell.status = "unsupported" if cases.unsupported else "not run"
@@ -155,23 +158,23 @@ class Engine:
             cell.reason = f"only {cases.executed} cases could be tried"
         return cell
 
-    def _fixed(self, trial: Trial, cases: Cases) -> bool:
-        known = any(e.clause == trial.clause.name for e in self.expected.get(trial.backend.key, []))
-        return known and cases.executed >= ENOUGH_TO_BE_FIXED
+    def _awaited(self, trial: Trial, problem: Op) -> bool:
+        """Does a known deviation speak of this clause and this problem?"""
+        return any(e.explains(trial.clause.name, problem) for e in self.expected.get(trial.backend.key, []))
 
     def _enough(self, clause: Clause, cases: Cases) -> int:
         return cases.drawn if clause.kind == "example" else min(THIN, self.settings.examples)
 
     def _smallest(self, trial: Trial, tried: _Tried, dtype: str) -> tuple[Failure, str]:
         elements, choices, violation = min(tried.failures, key=lambda f: f[0])
-        found = Found(trial, violation, choices, first_elements=elements)
+        budget = self.sweep(trial.op, dtype).budget
+        found = Found(trial, violation, choices, elements, budget=budget)
         if trial.clause.kind != "example":
             with self.clock.stage("shrinking"):
                 found = self._shrunk(trial, found)
-        return describe(found, dtype, self.settings.seed)
+        return describe(found, dtype)
 
     def _shrunk(self, trial: Trial, found: Found) -> Found:
-        budget = self.sweep(trial.op, str(trial.dtype)).budget
         # The first failures of an operation are shrunk with care; a backend that fails everything, quickly.
         calls = self.settings.shrink_calls if self._failed[trial.backend.key, trial.op.name] < CAREFUL else HASTY_CALLS
 
@@ -185,14 +188,14 @@ class Engine:
             found.choices,
             fails,
             trial.dtype,
-            budget,
+            found.budget,
             most_calls=min(self.settings.shrink_calls, calls),
             most_seconds=self.settings.shrink_seconds,
         )
-        violation = tried_on(trial, ReplayPick(shrunk.choices, trial.dtype, budget))
+        violation = tried_on(trial, ReplayPick(shrunk.choices, trial.dtype, found.budget))
         if violation is None or _elements(violation, None) > found.first_elements:
-            return Found(trial, found.violation, found.choices, found.first_elements, shrunk.calls)
-        return Found(trial, violation, shrunk.choices, found.first_elements, shrunk.calls)
+            return replace(found, calls=shrunk.calls)
+        return replace(found, violation=violation, choices=shrunk.choices, calls=shrunk.calls)
 
 
 def tried_on(trial: Trial, pick: Pick) -> Violation | None:

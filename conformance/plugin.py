@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from typing import Any
 
@@ -22,6 +23,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        # Libraries that start a thread per core in each of several workers get in each other's way.
+        share = max(1, (os.cpu_count() or 1) // config.workerinput.get("workercount", 1))
+        os.environ.setdefault("OMP_NUM_THREADS", str(share))
     try:
         options: Options = read_options(config)
         session = Session(options, getattr(config, "workerinput", {}).get("workerid", ""))

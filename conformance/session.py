@@ -13,7 +13,7 @@ from pathlib import Path
 
 from convspec.adapters import Backend, load
 from convspec.reference import OPS, Clause
-from convspec.reports.page import write_page, write_summary
+from convspec.reports.page import write_page
 from convspec.reports.record import (
     BackendInfo,
     Cell,
@@ -24,6 +24,7 @@ from convspec.reports.record import (
     read_run,
     write_json,
 )
+from convspec.reports.summary import write_summary
 
 from .checks import clauses_of
 from .engine import Engine

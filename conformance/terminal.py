@@ -7,8 +7,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from convspec.reports.page import worst_status
 from convspec.reports.record import Cell
+from convspec.reports.status import worst_status
 
 from .session import Session
 

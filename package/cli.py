@@ -58,8 +58,9 @@ def run(arguments: tuple[str, ...]) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 def report(folder: Path) -> None:
     """Render the page of a run again, also of one that was interrupted or killed."""
-    from convspec.reports.page import write_page, write_summary
+    from convspec.reports.page import write_page
     from convspec.reports.record import NotARun
+    from convspec.reports.summary import write_summary
 
     try:
         page = write_page(folder)

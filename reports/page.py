@@ -10,12 +10,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -33,50 +31,10 @@ from convspec.reports.record import (
     read_run,
     write_whole,
 )
+from convspec.reports.status import BY_WORD, FAILING, RANK, STAGES, STATUSES, Status, status_of, worst_status
+from convspec.reports.text import anchor, seconds_text, slug, value_text, visible
 
 HERE = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Status:
-    """One verdict: its word, a glyph that never stands alone, and whether the clause counts as exercised."""
-
-    word: str
-    glyph: str
-    tone: str
-    exercised: bool
-    says: str  # in a sentence: "2 clauses <says>"
-    meaning: str
-
-
-# Worst first: the roll-up of several verdicts is the first of this list that occurs.
-STATUSES = (
-    Status("error", "!", "bad", False, "hit an error of the suite", "The suite itself went wrong."),
-    Status("fail", "✕", "bad", True, "fail", "The clause is violated; a smallest failing case is below."),
-    Status("crash", "☠\ufe0e", "bad", True, "crash", "The process that ran the backend died."),
-    Status("timeout", "◷", "bad", True, "time out", "A case took longer than allowed."),
-    Status("flaky", "~", "bad", True, "are flaky", "Same case, same input, different verdicts."),
-    Status("fixed", "★", "warn", True, "are fixed", "A declared deviation is gone: take it off the list."),
-    Status("deviation", "≈", "warn", True, "deviate as declared", "Declared before the run, and confirmed."),
-    Status("thin", "◔", "warn", True, "are thin", "No counter-example, but too few cases to call it a pass."),
-    Status("pass", "✓", "good", True, "pass", "No counter-example in the cases executed."),
-    Status("unsupported", "–", "none", False, "are unsupported", "The backend says that it lacks this."),
-    Status("not run", "○", "none", False, "were not run", "No case was run: budget, filter, run cut short."),
-)
-BY_WORD = {status.word: status for status in STATUSES}
-RANK = {status.word: rank for rank, status in enumerate(STATUSES)}
-FAILING = {"error", "fail", "crash", "timeout", "flaky"}
-STAGES = ("drawing", "reference", "bound", "backend", "judging", "shrinking")
-
-
-def status_of(word: str) -> Status:
-    """The status called that; a word of a later version is shown, and ranks with the worst."""
-    return BY_WORD.get(word) or Status(word, "?", "bad", False, f"are “{word}”", "Unknown to this version.")
-
-
-def worst_status(words: Iterable[str]) -> Status:
-    """The roll-up of the verdicts on one clause in several dtypes; of none, `not run`."""
-    return status_of(min(words, key=lambda word: (RANK.get(word, -1), word), default="not run"))
 
 
 @dataclass
@@ -473,7 +431,7 @@ def _failure_view(folder: Path, failure: Failure, clause: ClauseInfo) -> Failure
         if array is not None:
             outputs.append(_picture(name, array, comparison))
     inputs = [_picture(name, array, Comparison()) for name, array in failure.inputs.items()]
-    script = folder / "failures" / f"{_slug(failure.id)}.py"
+    script = folder / "failures" / f"{slug(failure.id)}.py"
     return FailureView(
         failure=failure,
         anchor=anchor("failure", failure.id),
@@ -482,7 +440,7 @@ def _failure_view(folder: Path, failure: Failure, clause: ClauseInfo) -> Failure
         parameters=_parameters(failure),
         outputs=outputs,
         inputs=inputs,
-        command=f"python failures/{_slug(failure.id)}.py",
+        command=f"python failures/{slug(failure.id)}.py",
         script=script.read_text("utf-8", errors="backslashreplace") if script.is_file() else "",
         wrong=_wrong(failure, comparison),
     )
@@ -527,98 +485,9 @@ def _raw_files(folder: Path) -> list[str]:
     return [*names, "failures/"] if (folder / "failures").is_dir() else names
 
 
-def anchor(kind: str, name: str) -> str:
-    """An id that holds in an attribute and in a URL's fragment."""
-    return f"{kind}-{_slug(name)}"
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.+-]", lambda match: f"~{ord(match[0]):x}", name)
-
-
-def value_text(value: Any) -> str:
-    """A parameter as Python would write it, pairs in round brackets."""
-    if isinstance(value, list):
-        inner = ", ".join(value_text(item) for item in value)
-        return f"({inner},)" if len(value) == 1 else f"({inner})"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key!r}: {value_text(item)}" for key, item in value.items()) + "}"
-    return repr(value)
-
-
-def seconds_text(seconds: float) -> str:
-    """A duration for reading: 0.042 s, 12.3 s, 4 min 07 s, 2 h 05 min."""
-    if not math.isfinite(seconds) or seconds < 0.1:
-        return f"{seconds:.2g} s"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
-
-
-# Control characters, and those that turn the direction of writing or take no space.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
-)
-
-
-def visible(value: Any) -> Any:
-    """Text in which nothing hides: characters that cannot be seen become their escapes."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return _UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode(), value)
-    return value
-
-
 def _source(name: str) -> str:
     return (HERE / name).read_text("utf-8")
 
 
 def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def write_summary(run_folder: Path) -> Path:
-    """Write `<run>/summary.md`: the verdicts and the failures in short."""
-    page = lay_out(read_run(run_folder))
-    info = page.info
-    lines = [f"# convspec {_code(info.suite)}: {_code(info.profile)}, seed {info.seed}", ""]
-    for banner in page.banners:
-        lines += [f"> **{_code(banner)}**", ">"]
-    if page.banners:
-        lines[-1] = ""
-    lines += [
-        "| backend | verdict | passed / exercised | thin | unsupported | not run | worst error / bound |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for card in page.cards:
-        tally = card.tally
-        worst = f"{card.worst.text} ({_code(card.worst.cell.clause)})" if card.worst else "none measured"
-        others = f"{tally['thin']} | {tally['unsupported']} | {tally['not run']}"
-        verdict = card.sentence if all(word in BY_WORD for word in tally.counts) else _code(card.sentence)
-        passed = f"{tally['pass']}/{tally.exercised}"
-        lines.append(f"| {_code(card.backend.name)} | {card.glyph} {verdict} | {passed} | {others} | {worst} |")
-    if page.groups:
-        lines += ["", "## Failures", ""]
-    for group in page.groups:
-        first = group.failures[0]
-        more = len(group.failures) - 1
-        also = f", and {more} more alike" if more else ""
-        what = f"{_code(first.clause.name)} {_code(first.failure.dtype)}: {_code(group.cause)}{also}"
-        problem = first.failure.message.strip().splitlines()[:1] or [first.failure.summary]
-        lines += [
-            f"- {_code(group.backend)} {what}",
-            f"  - {_code(problem[0])}",
-            f"  - {_code(first.command)}",
-        ]
-    path = run_folder / "summary.md"
-    write_whole(path, ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
-    return path
-
-
-def _code(text: str) -> str:
-    """Foreign text in a code span, in which Markdown has no markup; longer than 200 characters, cut."""
-    text = re.sub(r"\s+", " ", visible(text)).strip()
-    text = (text if len(text) <= 200 else text[:199] + "…").replace("|", "\\|")
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    space = " " if text.startswith("`") or text.endswith("`") else ""
-    return f"{fence}{space}{text}{space}{fence}" if text else ""

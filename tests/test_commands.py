@@ -203,7 +203,13 @@ def test_pytests_own_options_work(tmp_path: Path) -> None:
 
 def test_an_interrupted_run_is_exit_code_2_with_a_partial_report(tmp_path: Path) -> None:
     command = [BIN / "pytest", "--pyargs", "convspec.conformance", "--backend=numpy", "--profile=thorough", "-v"]
-    with subprocess.Popen([*map(str, command)], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+
+    def heed_interrupts() -> None:  # a job that a shell put into the background ignores them, and so do its children
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        [*map(str, command)], cwd=tmp_path, stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    ) as process:
         _wait_for_cells(tmp_path)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=120)
@@ -248,6 +254,8 @@ def test_known_deviations_do_not_fail_the_run(tmp_path: Path) -> None:
     known.write_text('[["relu.within_the_bound"]]\nreason = "another one"\nwhen = "x.max() < 0"\n')
     assert suite(tmp_path, *options, "--expect=known.toml").returncode == 1
     (tmp_path / "bad.py").write_text(RELU.format(body="return np.maximum(problem.x, np.float32(0))"))
+    assert "FIXED" not in suite(tmp_path, *options, "--expect=known.toml").stdout, "too few cases that it speaks of"
+    known.write_text('[["relu.within_the_bound"]]\nreason = "any"\nwhen = "x.size > 0"\n')
     result = suite(tmp_path, *options, "--expect=known.toml")
     assert "FIXED  bad.py  relu.within_the_bound" in result.stdout
 
@@ -331,3 +339,16 @@ def test_installed_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     result = suite(tmp_path, *options, **where)
     assert result.returncode == 0, result.stdout + result.stderr
     assert {c["backend"] for c in cells(tmp_path)} == {"numpy", "c"}
+
+
+def test_the_reproducer_of_a_view_lays_it_out_as_it_was(tmp_path: Path) -> None:
+    """A backend that reads the buffer behind a view is wrong on the view alone: the script must bring the view back."""
+    body = "base = problem.x if problem.x.base is None or problem.x.base.size < problem.x.size else problem.x.base\n"
+    body += "        return np.maximum(base.reshape(-1)[: problem.x.size].reshape(problem.x.shape), np.float32(0))"
+    (tmp_path / "bad.py").write_text(RELU.format(body=body))
+    result = suite(tmp_path, "--backend=bad.py", "--clause=relu.views_equal_copies")
+    assert result.returncode == 1, result.stdout
+    (script,) = (tmp_path / "conformance-results/latest/failures").glob("*.py")
+    assert "laid_out" in script.read_text()
+    again = run(tmp_path, sys.executable, script)
+    assert again.returncode == 1, script.read_text() + again.stdout

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from convspec.reports.page import visible, write_page, write_summary
+from convspec.reports.page import write_page
 from convspec.reports.record import (
     ArrayInfo,
     BackendInfo,
@@ -29,6 +29,8 @@ from convspec.reports.record import (
     read_run,
     write_schemas,
 )
+from convspec.reports.summary import write_summary
+from convspec.reports.text import visible
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"> {{ 7*7 }} & <b>' `|` \u202egnp\x00"
 CLAUSES = [
