@@ -74,7 +74,7 @@ def _from_file(spec: str, path: Path, attribute: str) -> Backend:
     sys.path.insert(0, str(path.parent.resolve()))  # so that the file can import its neighbours
     try:
         loader.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CannotLoad(f"{spec}: running the file raised {_one_line(error, path)}") from error
     finally:
         sys.path.pop(0)
@@ -135,7 +135,7 @@ def _classes(module: ModuleType) -> dict[str, type]:
     }
 
 
-def _one_line(error: Exception, path: Path | None) -> str:
+def _one_line(error: BaseException, path: Path | None) -> str:
     text = (str(error).splitlines() or [""])[0]
     lines = [
         f.lineno

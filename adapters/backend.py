@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from convspec.reference import OPS, Op
 from convspec.reference.rounding import DECLARED, FORMATS, Arithmetic
 
@@ -82,7 +84,12 @@ class Backend:
     def supports(self, problem: Op) -> bool:
         """The backend's own word on whether the problem is in its domain."""
         supports = getattr(self.subject, "supports", None)
-        return supports is None or bool(supports(problem))
+        if supports is None:
+            return True
+        answer = supports(problem)
+        if not isinstance(answer, (bool, np.bool_)):
+            raise TypeError(f"supports returned {answer!r}, not True or False")
+        return bool(answer)
 
     def call(self, problem: Op) -> Any:
         """What the backend returns for the problem, on the host; its exceptions pass through."""

@@ -73,7 +73,7 @@ class Case:
                 return called(self.backend, problem) if restore else self.backend.call(problem)
             except Unsupported:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 text = (str(error).strip().splitlines() or [""])[0][:300]
                 raise Violation(
                     f"raised {type(error).__name__}",
@@ -85,12 +85,12 @@ class Case:
         """The answer to a valid problem, of the right type, dtype and shape."""
         problem.validate()
         answer = formed(problem, self.raw(problem), shape=problem.output_shape())
-        self.calls.append((problem, answer))
+        self.calls.append((problem, np.array(answer)))  # a copy: a backend may hand out one buffer again and again
         return answer
 
     def values(self, problem: Op) -> npt.NDArray[np.float64]:
         """The answer in float64, with no error attached."""
-        return np.asarray(self.answer(problem), np.float64)
+        return np.array(self.answer(problem), np.float64)
 
     def __call__(self, problem: Op) -> Measured:
         """The answer with the error that it may carry. Elements that may overflow carry any."""

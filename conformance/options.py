@@ -107,6 +107,10 @@ def read_options(config: pytest.Config) -> Options:
         raise ValueError(_unknown("--level", given("level"), ("core", "strict")))
     examples = profile.examples if given("examples") is None else _number("--examples", given("examples"), 1)
     seed = SystemRandom().getrandbits(31) if given("seed") == "random" else _number("--seed", given("seed"), 0)
+    if any(not _split(spec) for spec in given("backend") or []):
+        raise ValueError(
+            "--backend: the name is empty; it may be numpy, c, torch, cuda, FILE.py[:Class] or module:Class"
+        )
     expect = Path(given("expect")) if given("expect") else None
     return Options(
         backends=tuple(dict.fromkeys(s for spec in given("backend") or ["numpy"] for s in _split(spec))) or ("numpy",),

@@ -132,7 +132,7 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
         return
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
         terminalreporter.write_line(f"nothing selected: {session.options.selection()}")
-    if session.report is not None:
+    if session.started and not session.is_worker:
         summarise(session, terminalreporter)
 
 

@@ -34,6 +34,8 @@ def summarise(session: Session, terminal: Any) -> None:
     """The table, the failures, where the time went, where the page is."""
     cells = session.cells
     terminal.section("conformance")
+    if len(cells) < session.planned:
+        terminal.write_line(f"INCOMPLETE: {len(cells)} of {session.planned} cells were run")
     for line in _table(session, cells):
         terminal.write_line(line)
     told = _failures(session, cells)

@@ -109,7 +109,7 @@ class Trial:
                 result = called(self.backend, problem)
             except Unsupported:
                 raise
-            except Exception:
+            except (Exception, SystemExit):
                 return
         seen = f"an array of shape {result.shape}" if isinstance(result, np.ndarray) else type(result).__name__
         actual = result if isinstance(result, np.ndarray) else None

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 USAGE = 4  # the exit code of pytest for a command line that cannot be used
@@ -102,7 +103,7 @@ def backends(as_json: bool) -> None:
         if row["available"]:
             table.add_row(*(str(row[k]) for k in ("name", "version", "device", "arithmetic")), " ".join(row["dtypes"]))  # type: ignore[arg-type]
         else:
-            table.add_row(str(row["name"]), str(row["why"]))
+            table.add_row(str(row["name"]), escape(str(row["why"])))
     Console().print(table)
 
 

@@ -106,6 +106,7 @@ def test_a_reproducer_needs_numpy_and_the_backend_only(tmp_path: Path) -> None:
     [
         (["--backend=tortch"], "did you mean torch?"),
         (["--backend=nowhere.py"], "there is no file nowhere.py"),
+        (["--backend="], "the name is empty"),
         (["--backend=empty.py"], "no class with a method named like an operation"),
         (["--backend=broken.py"], "SyntaxError"),
         (["--backend=raises.py"], "ZeroDivisionError: division by zero (line 1)"),
@@ -178,6 +179,15 @@ def test_a_misbehaving_backend_fails_and_the_run_goes_on(tmp_path: Path, body: s
     others = [c for c in cells(tmp_path) if c["backend"] == "numpy"]
     assert len(others) == len(mine)
     assert all(c["status"] == "pass" for c in others)
+
+
+def test_a_backend_that_hands_out_one_buffer_is_compared_by_what_it_said(tmp_path: Path) -> None:
+    body = "self.y = getattr(self, 'y', {}); y = self.y.setdefault(problem.x.shape, np.empty_like(problem.x))\n"
+    body += "        np.maximum(problem.x, np.float32(0), out=y); return y"
+    (tmp_path / "one.py").write_text(RELU.format(body=body))
+    result = suite(tmp_path, "--backend=one.py", "--profile=smoke", "--op=relu", "--no-report")
+    assert result.returncode == 0, result.stdout
+    assert "worst error / bound" in result.stdout, "the table is shown without a page too"
 
 
 def test_two_workers_give_the_same_cells_as_one(tmp_path: Path) -> None:
