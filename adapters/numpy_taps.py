@@ -20,6 +20,7 @@ from convspec.reference import (
     InstanceNorm2d,
     LayerNorm,
     Linear,
+    LocallyConnected2d,
     LocalResponseNorm,
     MaxPool2d,
     Op,
@@ -61,6 +62,18 @@ class NumpyTaps:
                 y[:, filters] += np.einsum("kc,ncij->nkij", weight[filters, :, r, s], channels)
         if problem.bias is not None:
             y += _wide(problem.bias)[:, None, None]
+        return y.astype(problem.dtype)
+
+    def locally_connected2d(self, problem: LocallyConnected2d) -> Tensor:
+        problem.validate()
+        x, weight = _padded(_wide(problem.x), problem.padding, "zeros"), _wide(problem.weight)
+        y = np.zeros(problem.shape(), x.dtype)
+        height, width = y.shape[2:]
+        for r, s in np.ndindex(weight.shape[4:]):
+            seen = x[:, :, _tap(r, 1, problem.stride[0], height), _tap(s, 1, problem.stride[1], width)]
+            y += np.einsum("ijkc,ncij->nkij", weight[..., r, s], seen)
+        if problem.bias is not None:
+            y += _wide(problem.bias)
         return y.astype(problem.dtype)
 
     def convolve2d(self, problem: Convolve2d) -> Tensor:
