@@ -67,7 +67,7 @@ class NumpyTaps:
     def locally_connected2d(self, problem: LocallyConnected2d) -> Tensor:
         problem.validate()
         x, weight = _padded(_wide(problem.x), problem.padding, "zeros"), _wide(problem.weight)
-        y = np.zeros(problem.shape(), x.dtype)
+        y = np.zeros(problem.output_shape(), x.dtype)
         height, width = y.shape[2:]
         for r, s in np.ndindex(weight.shape[4:]):
             seen = x[:, :, _tap(r, 1, problem.stride[0], height), _tap(s, 1, problem.stride[1], width)]

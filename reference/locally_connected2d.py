@@ -25,10 +25,10 @@ class LocallyConnected2d(Op):
         y[n,k,i,j] = bias[k,i,j] + sum over c, r, s of xp[n, c, i*stride + r, j*stride + s] * weight[i,j,k,c,r,s]
 
     The filters are not flipped. xp is x with zeros around it, the four sides independent, and the taps are counted from
-    its corner, as in a convolution without holes: the size is floor((H + top + bottom - R) / stride) + 1, and there must
-    be at least one window. The weights have one set of filters for each output position (i, j), a unit; they are never
-    broadcast, and with equal filters at every unit the layer is a convolution. The bias has one value per filter and
-    unit and is added once. A unit that sees padding alone gives its bias. A shift of the image does not shift the
+    its corner, as in a convolution without holes: the size is floor((H + top + bottom - R) / stride) + 1, and there
+    must be at least one window. The weights have one set of filters for each output position (i, j), a unit; they are
+    never broadcast, and with equal filters at every unit the layer is a convolution. The bias has one value per filter
+    and unit and is added once. A unit that sees padding alone gives its bias. A shift of the image does not shift the
     output: the weights stay where they are.
 
     Source: the lecture's weight-sharing equations, taken before the weights are shared, and its locally connected
@@ -46,10 +46,8 @@ class LocallyConnected2d(Op):
     @property
     def axes(self) -> tuple[Window, Window]:
         """The windows along the rows and along the columns."""
-        rows, columns = (
-            Window(self.x.shape[2 + a], self.weight.shape[4 + a], self.stride[a], 1, *self.padding[a]) for a in (0, 1)
-        )
-        return rows, columns
+        (h, w), (r, s), (down, across) = self.x.shape[2:], self.weight.shape[4:], self.stride
+        return Window(h, r, down, 1, *self.padding[0]), Window(w, s, across, 1, *self.padding[1])
 
     def fitted(self, **changes: Any) -> Self:
         """The layer with some fields changed and its units repeated or cut to the number of windows there are then."""

@@ -20,24 +20,22 @@ if TYPE_CHECKING:
 @law("LC-04, LAW-C14, L019")
 def equal_filters_are_a_convolution(problem: LocallyConnected2d, run: Run, pick: Pick) -> Sides | None:
     """With the same filters and the same biases at every unit the layer is a convolution: the weights are shared."""
-    *_, height, width = problem.shape()
+    height, width = problem.weight.shape[:2]
     i, j = pick.integer(0, height - 1), pick.integer(0, width - 1)
     shared = contiguous(problem.weight[i, j])
     bias = None if problem.bias is None else contiguous(problem.bias[:, i, j])
     tied = problem.but(
         weight=contiguous(np.broadcast_to(shared, problem.weight.shape)),
-        bias=None if bias is None else contiguous(np.broadcast_to(bias[:, None, None], problem.shape()[1:])),
+        bias=None if bias is None else contiguous(np.broadcast_to(bias[:, None, None], problem.output_shape()[1:])),
     )
-    convolution = conv2d.Conv2d(
-        x=problem.x, weight=shared, bias=bias, stride=problem.stride, padding=problem.padding
-    )
+    convolution = conv2d.Conv2d(x=problem.x, weight=shared, bias=bias, stride=problem.stride, padding=problem.padding)
     return run(tied), run(convolution)
 
 
 @law("LC-01, FC-01")
 def a_unit_is_linear_on_its_window(problem: LocallyConnected2d, run: Run, pick: Pick) -> Sides | None:
     """A unit is a fully connected layer on its window, flattened in the order c, r, s."""
-    n, k, height, width = problem.shape()
+    n, k, height, width = problem.output_shape()
     i, j = pick.integer(0, height - 1), pick.integer(0, width - 1)
     (top, left), (r, s) = (i * problem.stride[0], j * problem.stride[1]), problem.weight.shape[4:]
     window = padded(problem.x, problem.padding, "zeros")[:, :, top : top + r, left : left + s]

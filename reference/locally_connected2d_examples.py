@@ -80,8 +80,8 @@ def strides_and_paddings(cls: type[LocallyConnected2d], dtype: np.dtype[Any]) ->
 
 @example("CONV-15")
 def padding_beyond_the_window(cls: type[LocallyConnected2d], dtype: np.dtype[Any]) -> Worked:
-    """One pixel of 2 under rows of three taps with three zeros on either side has five units, of which the first and the
-    last give their bias alone."""
+    """One pixel of 2 under rows of three taps with three zeros on either side has five units, of which the first and
+    the last give their bias alone."""
     weight = units([[[[10 * u + 1, 10 * u + 2, 10 * u + 3]] for u in range(5)]], dtype)
     bias = np.arange(1.0, 6).reshape(1, 1, 5).astype(dtype)
     problem = cls(x=image([[2]], dtype), weight=weight, bias=bias, padding=((0, 0), (3, 3)))

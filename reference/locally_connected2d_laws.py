@@ -46,7 +46,7 @@ def bias_is_added_once(problem: LocallyConnected2d, run: Run, pick: Pick) -> Sid
 @law("LC-01")
 def no_bias_is_a_bias_of_zero(problem: LocallyConnected2d, run: Run, pick: Pick) -> Sides | None:
     """Leaving the bias out gives the same values as a bias of zeros."""
-    zero = np.zeros(problem.shape()[1:], problem.dtype)
+    zero = np.zeros(problem.output_shape()[1:], problem.dtype)
     return run(problem.but(bias=None)), run(problem.but(bias=zero))
 
 
@@ -67,7 +67,7 @@ def channels_add_up(problem: LocallyConnected2d, run: Run, pick: Pick) -> Sides 
 @law("LC-01, L018")
 def a_units_weights_act_there_alone(problem: LocallyConnected2d, run: Run, pick: Pick) -> Sides | None:
     """With the weights of every other unit zero, a unit gives what it gave, and the others give their bias."""
-    *_, height, width = problem.shape()
+    height, width = problem.weight.shape[:2]
     i, j = pick.integer(0, height - 1), pick.integer(0, width - 1)
     weight = np.zeros_like(problem.weight)
     weight[i, j] = problem.weight[i, j]
@@ -82,7 +82,7 @@ def a_units_weights_act_there_alone(problem: LocallyConnected2d, run: Run, pick:
 @law("LC-01, L018, RF-01")
 def a_unit_sees_its_window_alone(problem: LocallyConnected2d, run: Run, pick: Pick) -> Sides | None:
     """Whatever stands outside the window of a unit, in the same image, its output is the same."""
-    *_, height, width = problem.shape()
+    height, width = problem.weight.shape[:2]
     i, j = pick.integer(0, height - 1), pick.integer(0, width - 1)
     rows, columns = (axis.positions[at][axis.inside[at]] for axis, at in zip(problem.axes, (i, j), strict=True))
     seen = np.zeros(problem.x.shape[2:], bool)
