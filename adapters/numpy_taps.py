@@ -68,10 +68,12 @@ class NumpyTaps:
         problem.validate()
         x, weight = _padded(_wide(problem.x), problem.padding, "zeros"), _wide(problem.weight)
         y = np.zeros(problem.output_shape(), x.dtype)
-        height, width = y.shape[2:]
+        rows, columns = (
+            [_tap(tap, 1, stride, count) for tap in range(taps)]
+            for taps, stride, count in zip(weight.shape[4:], problem.stride, y.shape[2:], strict=True)
+        )
         for r, s in np.ndindex(weight.shape[4:]):
-            seen = x[:, :, _tap(r, 1, problem.stride[0], height), _tap(s, 1, problem.stride[1], width)]
-            y += np.einsum("ijkc,ncij->nkij", weight[..., r, s], seen)
+            y += np.einsum("ijkc,ncij->nkij", weight[..., r, s], x[:, :, rows[r], columns[s]])
         if problem.bias is not None:
             y += _wide(problem.bias)
         return y.astype(problem.dtype)
