@@ -1,7 +1,7 @@
 """What travels between the suite and the child process of a backend: problems, answers, and how they are packed.
 
-An array arrives with the strides, the alignment and the surroundings that it had, so that a backend sees the view that
-the suite made. Nothing but plain data is unpacked on the suite's side: an answer of some other type arrives as a
+A view arrives as a view, with the strides that it had of the memory that it had, so that a backend sees what the suite
+made. Nothing but plain data is unpacked on the suite's side: an answer of some other type arrives as a
 stand-in that knows the name of its type.
 """
 
@@ -22,7 +22,6 @@ from convspec.reference.rounding import dtype_named
 Tensor = npt.NDArray[Any]
 
 _LENGTH = struct.Struct("=Q")
-ALIGNMENT = 64  # bytes: what a kernel may find out about an address
 
 
 class Closed(Exception):
@@ -76,25 +75,29 @@ def unpacked(message: tuple[str, dict[str, Any], dict[str, Any]]) -> Op:
 
 
 def _packed_array(array: Tensor) -> tuple[Any, ...]:
+    """The memory of an array, and for a view the whole memory that it is a view of."""
     owner = array
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
-    if not (owner.flags.c_contiguous or owner.flags.f_contiguous) or owner.dtype != array.dtype:
-        owner = array = np.array(array, order="K")  # memory of somebody else, such as a mapped file
-    memory = owner.ravel(order="K").tobytes()
-    alignment = owner.ctypes.data % ALIGNMENT
-    offset = array.ctypes.data - owner.ctypes.data
-    return memory, alignment, offset, str(array.dtype), array.shape, array.strides, array.flags.writeable
+    if not (owner.flags.c_contiguous or owner.flags.f_contiguous):
+        owner = array = np.array(array, order="C")  # memory of somebody else, such as a mapped file
+    memory = owner.tobytes("A"), str(owner.dtype), owner.shape, "C" if owner.flags.c_contiguous else "F"
+    view = None
+    if array is not owner:
+        offset = array.ctypes.data - owner.ctypes.data
+        view = str(array.dtype), array.shape, array.strides, offset
+    return memory, view, array.flags.writeable
 
 
 def _unpacked_array(message: tuple[Any, ...]) -> Tensor:
-    memory, alignment, offset, dtype, shape, strides, writeable = message
-    room = np.empty(len(memory) + 2 * ALIGNMENT, np.uint8)
-    start = (alignment - room.ctypes.data) % ALIGNMENT
-    room[start : start + len(memory)] = np.frombuffer(memory, np.uint8)
-    view: Tensor = np.ndarray(shape, dtype_named(dtype), room, start + offset, strides)
-    view.flags.writeable = writeable
-    return view
+    (data, dtype, shape, order), view, writeable = message
+    array: Tensor = np.empty(shape, dtype_named(dtype), order)
+    array.ravel(order="K").view(np.uint8)[...] = np.frombuffer(data, np.uint8)
+    if view is not None:
+        dtype, shape, strides, offset = view
+        array = np.ndarray(shape, dtype_named(dtype), array, offset, strides)
+    array.flags.writeable = writeable
+    return array
 
 
 # Answers.

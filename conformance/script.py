@@ -238,9 +238,9 @@ _GUARDED = """
 import subprocess
 import sys
 
-if "--here" not in sys.argv:  # the call may end the process: make it in another one
+if "--here" not in sys.argv:  # the call may end the process: make it in another one, which needs a while to start
     try:
-        code = subprocess.run([sys.executable, __file__, "--here"], timeout={seconds:g}).returncode
+        code = subprocess.run([sys.executable, __file__, "--here"], timeout={seconds:g} + 10).returncode
     except subprocess.TimeoutExpired:
         print("no answer within {seconds:g} s")
         sys.exit(1)
