@@ -153,6 +153,12 @@ class LocalResponseNorm(Op):
         u = small(self.x)
         return run(self.but(x=2 * u)), 2 * run(self.but(x=u, alpha=4 * self.alpha))
 
+    @law("LAW-N20")
+    def k_takes_the_scale(self, run: Run, pick: Pick) -> Sides | None:
+        """4x with 16 times the k gives 4^(1 - 2*beta) times what x gives: with beta = 3/4 half of it."""
+        u = self.but(x=small(self.x), beta=pick.one_of((0.75, 0.5, 1.0)))
+        return run(u.but(x=4 * u.x, k=16 * self.k)), run(u) * 2.0 ** (2 - 4 * u.beta)
+
     @law("LAW-N21")
     def beta_zero_changes_nothing(self, run: Run, pick: Pick) -> Sides | None:
         """With beta = 0 the result is x."""
