@@ -71,7 +71,7 @@ RGB_FILTERS = [
 ]
 
 
-@example("L015, F05, CONV-20")
+@example("L015, CONV-20")
 def the_rgb_example(cls: type[Conv2d], dtype: np.dtype[Any]) -> Worked:
     """The lecture's colour image: the channels give 308, -498 and 164, with bias 1 the first output is -25."""
     x = np.array([channel.split() for channel in (RED, GREEN, BLUE)], np.float64).reshape(1, 3, 5, 5).astype(dtype)

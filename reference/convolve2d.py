@@ -75,7 +75,7 @@ class Convolve2d(Op):
     @rule(
         lambda self, pick: self.but(**pick.one_of(({"x": self.x[None]}, {"kernel": self.kernel[None]}))),
         STRICT,
-        "CONV-02",
+        "CONV-12",
     )
     def ranks_are_right(self) -> bool:
         """x and kernel have two axes."""

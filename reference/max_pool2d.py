@@ -183,7 +183,7 @@ class MaxPool2d(Op):
             wanted = np.where(alone, np.nan, others)
         return run.values(spoilt), wanted
 
-    @example("L049, F11, MAXP-02")
+    @example("L049, MAXP-02")
     def the_lectures_four_by_four(cls: Any, dtype: np.dtype[Any]) -> Worked:
         """The slide's 4x4 block under 2x2 windows with stride 2 gives 6 8 / 3 4; other windows accordingly."""
         x = image(POOLING, dtype)
