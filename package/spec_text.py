@@ -107,7 +107,7 @@ def _columns() -> int:
 def _unknown(name: str) -> str:
     names = [clause.name for clause in all_clauses()] + [op.name for op in SPECIFIED]
     whole = [full for full in names if full.split(".")[-1] == name][:3]  # a clause without its operation
-    near = whole or difflib.get_close_matches(name, names, n=3, cutoff=0.7)
+    near = whole or difflib.get_close_matches(name, names, n=1, cutoff=0.7)
     if any(letter in name for letter in "*?["):
         return f"no clause fits {name!r}"
     return f"no operation or clause {name!r}" + (f"; did you mean {', '.join(near)}?" if near else "")
