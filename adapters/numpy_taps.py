@@ -181,11 +181,12 @@ def _dropped(problem: Dropout | Dropout2d, draws: tuple[int, ...]) -> Tensor:
     """x / (1 - p) where a uniform number reaches p; selected, not multiplied, so that nothing is made NaN."""
     x = _wide(problem.x)
     if not problem.training or problem.p == 0:
-        return problem.x.copy()
+        return np.array(problem.x)
     if problem.p == 1:
         return np.zeros_like(problem.x)
     kept = np.random.Generator(np.random.PCG64(problem.seed)).random(draws) >= problem.p
-    return np.where(kept, x / x.dtype.type(1 - problem.p), x.dtype.type(0)).astype(problem.dtype)
+    y = np.where(kept, x / x.dtype.type(1 - problem.p), x.dtype.type(0))
+    return np.asarray(y).astype(problem.dtype)
 
 
 def _padded(x: Tensor, padding: Any, mode: str) -> Tensor:

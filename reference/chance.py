@@ -66,7 +66,7 @@ def shares(trials: Sequence[int], p: float | Sequence[float]) -> Measured:
 
 def central(n: int, reach: int) -> float:
     """P(|S - n/2| <= reach) for n trials of probability 1/2, n even: summed exactly."""
-    return sum(comb(n, n // 2 + k) for k in range(-reach, reach + 1)) / 2**n
+    return float(sum(comb(n, n // 2 + k) for k in range(-reach, reach + 1)) / 2**n)
 
 
 def agreements(draws: npt.NDArray[np.bool_], axis: int, lag: int) -> list[tuple[int, int]]:

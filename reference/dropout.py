@@ -23,10 +23,10 @@ class Dropout(Op):
         y = m * x / (1 - p), m = 0 with probability p, else 1; in evaluation y = x
 
     p is the probability of being dropped, so that 1 - p is what is kept and what is divided by: the expected value of y
-    is x. In evaluation and for p = 0 nothing changes, not a bit; p = 1 gives zeros. The mask m is a function of seed and
-    p and of the shape and dtype of x: neither of the values of x, nor of how x lies in memory, nor of earlier calls.
-    Masks of different seeds, and the elements of one mask, are independent. Which mask belongs to which seed is free. A
-    dropped zero may carry a sign; of a dropped NaN or infinity 0 or NaN may be left.
+    is x. In evaluation and for p = 0 nothing changes, not a bit; p = 1 gives zeros. The mask m is a function of seed,
+    p and the shape and dtype of x: neither of the values of x, nor of how x lies in memory, nor of earlier calls.
+    Masks of different seeds, and the elements of one mask, are independent; which mask a seed has is free. A dropped
+    zero may carry a sign; of a dropped NaN or infinity 0 or NaN may be left.
 
     Source: the lecture's dropout (which says "divided by p", as is right for a p that is kept); Srivastava et al. 2014;
     PyTorch dropout, ONNX Dropout.

@@ -338,7 +338,7 @@ class DrawsWithMersenne(Drops):
 
 
 class DrawsIntegers(Drops):
-    """PCG64's words of 32 bits against floor(p * 2^32); x times the mask times a rounded reciprocal: dropped zeros carry
+    """PCG64's words of 32 bits against floor(p * 2^32); x times mask times a rounded reciprocal: dropped zeros carry
     signs, dropped NaN and infinities are NaN."""
 
     def dropout(self, problem: Any) -> Any:
