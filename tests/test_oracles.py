@@ -14,6 +14,8 @@ from convspec.reference import (
     AvgPool2d,
     Conv2d,
     Convolve2d,
+    Dropout,
+    Dropout2d,
     GroupNorm,
     InstanceNorm2d,
     LayerNorm,
@@ -325,7 +327,28 @@ def test_local_response_norm_is_torchs(dtype: str) -> None:
         assert np.all(np.abs(read.expected() - y) <= 1e-13 * np.abs(y)), p
 
 
+@over_dtypes
+@pytest.mark.parametrize("op", [Dropout, Dropout2d], ids=lambda op: op.name)
+def test_dropout_is_torchs_with_the_mask_that_it_drew(op: type[Op], dtype: str) -> None:
+    """PyTorch's functional in float64, its mask read from its answer to ones; and in evaluation."""
+    torch = pytest.importorskip("torch")
+    drop = getattr(torch.nn.functional, op.name)
+    settled = 0
+    for p in drawn(op, dtype):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(p.seed)
+            y = drop(torch_image(torch, p.x), p.p, p.training).numpy()
+            torch.manual_seed(p.seed)
+            ones = drop(torch.ones(p.x.shape, dtype=torch.float64), p.p, p.training).numpy()
+        same(p.settled(y), y, np.abs(y))
+        if p.random and not op.name.endswith("2d"):
+            kept = p.settled(y).reading["mask"]
+            assert np.array_equal(kept, (ones != 0) & (wide(p.x) != 0)), p
+            settled += bool(kept.any())
+    assert settled or op is Dropout2d
+
+
 def test_every_operation_has_an_oracle() -> None:
     judged = {Conv2d, LocallyConnected2d, Convolve2d, Linear, Pad2d, MaxPool2d, AvgPool2d, Relu, LayerNorm}
-    judged |= {GroupNorm, InstanceNorm2d, PixelGroupNorm, LocalResponseNorm}
+    judged |= {GroupNorm, InstanceNorm2d, PixelGroupNorm, LocalResponseNorm, Dropout, Dropout2d}
     assert judged == set(OPS)

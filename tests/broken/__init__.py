@@ -4,7 +4,19 @@ A clause that no broken backend fails could be deleted without anyone noticing; 
 `TABLE` holds both directions.
 """
 
-from . import conv2d, convolve2d, every, linear, local_response_norm, locally_connected2d, normalize, pad2d, pool, relu
+from . import (
+    conv2d,
+    convolve2d,
+    dropout,
+    every,
+    linear,
+    local_response_norm,
+    locally_connected2d,
+    normalize,
+    pad2d,
+    pool,
+    relu,
+)
 from .base import TABLE, Broken, Right
 
 TABLE.sort(key=lambda entry: entry.op)
@@ -15,6 +27,7 @@ __all__ = [
     "Right",
     "conv2d",
     "convolve2d",
+    "dropout",
     "every",
     "linear",
     "local_response_norm",
