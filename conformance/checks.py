@@ -70,8 +70,7 @@ def images_are_independent(case: Case) -> None:
     if n < 2:
         raise Inapplicable("a batch of one")
     k = case.pick.integer(0, n - 1)
-    alone = problem.but(x=np.array(problem.arrays()["x"][k : k + 1], order="C"))
-    agree(problem, case(problem)[k : k + 1], case(alone))
+    agree(problem, case(problem)[k : k + 1], case(problem.image(k)))
 
 
 def arguments_are_not_modified(case: Case) -> None:

@@ -10,6 +10,7 @@ Usable alone, with NumPy only::
 from .avg_pool2d import AvgPool2d
 from .composition import Composition
 from .conv2d import Conv2d
+from .conv2d_backward import Conv2dBackward
 from .convolve2d import Convolve2d
 from .dropout import Dropout
 from .dropout2d import Dropout2d
@@ -17,6 +18,7 @@ from .group_norm import GroupNorm
 from .instance_norm2d import InstanceNorm2d
 from .layer_norm import LayerNorm
 from .linear import Linear
+from .linear_backward import LinearBackward
 from .local_response_norm import LocalResponseNorm
 from .locally_connected2d import LocallyConnected2d
 from .max_pool2d import MaxPool2d
@@ -42,6 +44,8 @@ OPS: tuple[type[Op], ...] = (
     PixelGroupNorm,
     Dropout,
     Dropout2d,
+    Conv2dBackward,
+    LinearBackward,
 )
 
 # Networks made of them: a backend that has the operations is asked for these too.
@@ -58,6 +62,7 @@ __all__ = [
     "Clause",
     "Composition",
     "Conv2d",
+    "Conv2dBackward",
     "Convolve2d",
     "Dropout",
     "Dropout2d",
@@ -66,6 +71,7 @@ __all__ = [
     "InvalidProblem",
     "LayerNorm",
     "Linear",
+    "LinearBackward",
     "LocalResponseNorm",
     "LocallyConnected2d",
     "MaxPool2d",

@@ -117,8 +117,11 @@ def sum_of_products(a: Array, b: Array) -> tuple[Array, Array]:
     Products are split exactly; the halves are added pairwise with their errors collected (Ogita, Rump and
     Oishi 2005): the result is as if computed in about 106 bits and rounded.
     """
-    product, lost = two_product(a, b)
-    hi, lo = np.asarray(product), np.asarray(lost)
+    return sum_of_pairs(*two_product(a, b))
+
+
+def sum_of_pairs(hi: Array, lo: Array) -> tuple[Array, Array]:
+    """sum over the last axis of unevaluated sums hi + lo, as one of the same kind."""
     while hi.shape[-1] > 1:
         if hi.shape[-1] % 2:
             hi = np.concatenate([hi, np.zeros((*hi.shape[:-1], 1))], axis=-1)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar, Protocol, Self, TypeVar, cast, dataclass_transform
 
 import numpy as np
@@ -133,7 +133,7 @@ class Op:
 
     name: ClassVar[str]
     clauses: ClassVar[tuple[Clause, ...]]
-    chapters: ClassVar[tuple[ModuleType, ...]] = ()  # modules with more clauses: laws, examples, edges
+    chapters: ClassVar[tuple[ModuleType | SimpleNamespace, ...]] = ()  # where more clauses are: laws, examples, edges
     _tensors: ClassVar[frozenset[str]] = frozenset()  # the fields that are arrays
     has_batch: ClassVar[bool] = True  # axis 0 of `x` is `n`, and every image is treated alone
     outputs: ClassVar[tuple[str, ...]] = ("y",)  # the names of what comes back; several come back as a tuple
@@ -216,6 +216,10 @@ class Op:
     def _in_order(self, by_name: dict[str, Any]) -> Any:
         several = tuple(by_name.get(name) for name in self.outputs)
         return several if len(several) > 1 else several[0]
+
+    def image(self, n: int) -> Self:
+        """The problem of one image of the batch alone."""
+        return self.but(x=np.array(self.arrays()["x"][n : n + 1], order="C"))
 
     def read(self, **choices: Any) -> Self:
         """The same problem, read with choices that are no fields: a declared convention, a mask that was drawn."""
