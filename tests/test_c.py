@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convspec.adapters import c
+from convspec.adapters import c, c_compile, c_interface
 from convspec.adapters.backend import CannotLoad, Unsupported
 from convspec.reference import OPS, Conv2d, Op, Relu
 from convspec.reference.pick import RandomPick
 
-HEADER = re.sub(r"/\*.*?\*/", "", (c.KERNEL / "convspec.h").read_text(), flags=re.DOTALL)
-OPERATIONS = {op.name: op for op in OPS if op.name in c.STRUCTS}
+HEADER = re.sub(r"/\*.*?\*/", "", (c_compile.KERNEL / "convspec.h").read_text(), flags=re.DOTALL)
+OPERATIONS = {op.name: op for op in OPS if op.name in c_interface.STRUCTS}
 
 
 @pytest.fixture(scope="module")
@@ -23,28 +23,28 @@ def kernel() -> c.CKernel:
     return c.CKernel()
 
 
-@pytest.mark.parametrize("name", c.STRUCTS)
+@pytest.mark.parametrize("name", c_interface.STRUCTS)
 def test_header_structs_and_classes_agree(name: str) -> None:
     body = re.search(rf"struct {name} \{{(.*?)\}};", HEADER, re.DOTALL)
     assert body is not None
     members = [m.strip() for line in re.findall(r"int64_t ([^;]*);", body[1]) for m in line.split(",")]
-    assert members == c.STRUCTS[name].split()
+    assert members == c_interface.STRUCTS[name].split()
     numbers = sum(int(np.prod([int(n) for n in re.findall(r"\[(\d)\]", m)])) for m in members)
-    assert ctypes.sizeof(c.structure(name)) == 8 * numbers
+    assert ctypes.sizeof(c_interface.structure(name)) == 8 * numbers
 
     op = OPERATIONS[name]
     parameters = [f.name for f in op._fields() if f.name not in op._array_fields()]
     bare = [m.partition("[")[0] for m in members]
     assert [m for m in bare if m in parameters] == parameters
     arrays = tuple(f.name for f in op._fields() if f.name in op._array_fields())
-    assert c.ARRAYS[name] == arrays
+    assert c_interface.ARRAYS[name] == arrays
     for suffix, kind in (("_f32", "float"), ("_f64", "double")):
         takes = ", ".join([f"const struct {name} *p", *(f"const {kind} *{a}" for a in arrays), f"{kind} *y"])
         assert f"int {name}{suffix}({takes});" in HEADER
-    assert f"int {name}_shape(const struct {name} *p, int64_t shape[{c.RANKS[name]}]);" in HEADER
+    assert f"int {name}_shape(const struct {name} *p, int64_t shape[{c_interface.RANKS[name]}]);" in HEADER
 
 
-@pytest.mark.parametrize("dtype", c.SUFFIXES)
+@pytest.mark.parametrize("dtype", c_interface.SUFFIXES)
 @pytest.mark.parametrize("op", OPERATIONS.values(), ids=lambda op: op.name)
 def test_kernel_is_within_the_bound(kernel: c.CKernel, op: type[Op], dtype: str) -> None:
     for seed in range(25):
