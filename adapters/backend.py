@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from convspec.reference import OPS, Op
+from convspec.reference import NETWORKS, OPS, Op
 from convspec.reference.rounding import DECLARED, FORMATS, Arithmetic
 
 
@@ -21,6 +21,8 @@ class Unsupported(Exception):
 class CannotLoad(Exception):
     """A backend that cannot be had: the message says in one line what is wrong and what would be right."""
 
+
+_REQUIRED = {network.name: network.requires for network in NETWORKS}
 
 CONVENTIONS: dict[str, tuple[str, ...]] = {
     "stored_variance": ("unbiased", "biased"),
@@ -79,7 +81,8 @@ class Backend:
         return backend
 
     def offers(self, op: str) -> bool:
-        return op in self.operations
+        """Has it this operation, or those that this network is made of?"""
+        return set(_REQUIRED.get(op, (op,))) <= set(self.operations)
 
     def supports(self, problem: Op) -> bool:
         """The backend's own word on whether the problem is in its domain."""

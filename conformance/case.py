@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from convspec.adapters import Backend, Unsupported
-from convspec.reference import Op
+from convspec.reference import Composition, Op
 from convspec.reference.measured import Measured
 from convspec.reference.pick import Pick
-from convspec.reference.rounding import Arithmetic
+from convspec.reference.rounding import Arithmetic, Bound
 
 from .compare import Evidence, Tally, Truth, Violation, formed
 from .sweep import Clock, Oracle
@@ -36,10 +36,17 @@ def called(backend: Backend, problem: Op) -> Any:
     finally:
         for array, saved in before:
             if array.tobytes() != saved.tobytes():
-                if isinstance(result, np.ndarray) and np.may_share_memory(result, array):
-                    result = result.copy()
+                result = _apart(result, array)
                 array[...] = saved
     return result
+
+
+def _apart(result: Any, array: Tensor) -> Any:
+    """The result, with outputs that share memory with this array copied."""
+    if isinstance(result, tuple):
+        return tuple(_apart(one, array) for one in result)
+    shares = isinstance(result, np.ndarray) and np.may_share_memory(result, array)
+    return result.copy() if shares else result
 
 
 class Case:
@@ -53,7 +60,7 @@ class Case:
         self.pick = pick
         self.tally = tally or Tally()
         self.note = ""
-        self.calls: list[tuple[Op, Tensor]] = []
+        self.calls: list[tuple[Op, dict[str, Tensor]]] = []
         self._oracle = oracle
         self._clock = clock
 
@@ -64,6 +71,8 @@ class Case:
     def raw(self, problem: Op | None = None, *, restore: bool = True) -> Any:
         """Whatever the backend returns for a valid problem. Its exceptions are violations."""
         problem = problem or self.problem
+        if isinstance(problem, Composition):
+            return problem.follow(self.answer)
         if not self.backend.offers(problem.name):
             raise Unsupported(f"the backend has no {problem.name}")
         with self._clock.stage("backend"):
@@ -78,28 +87,41 @@ class Case:
                 raise Violation(
                     f"raised {type(error).__name__}",
                     f"raised {type(error).__name__}: {text}",
-                    Evidence(problem, expected=problem.reference()),
+                    Evidence(problem, expected=None if problem.random else problem.reference()),
                 ) from error
 
-    def answer(self, problem: Op) -> Tensor:
-        """The answer to a valid problem, of the right type, dtype and shape."""
+    def answers(self, problem: Op) -> dict[str, Tensor]:
+        """The outputs for a valid problem by name, each of the right type, dtype and shape."""
         problem.validate()
-        answer = formed(problem, self.raw(problem), shape=problem.output_shape())
-        self.calls.append((problem, np.array(answer)))  # a copy: a backend may hand out one buffer again and again
-        return answer
+        answers = formed(problem, self.raw(problem))
+        # Copies: a backend may hand out one buffer again and again.
+        self.calls.append((problem, {name: np.array(answer) for name, answer in answers.items()}))
+        return answers
+
+    def answer(self, problem: Op) -> Tensor:
+        """The first output for a valid problem: the only one of most operations."""
+        return self.answers(problem)[problem.outputs[0]]
 
     def values(self, problem: Op) -> npt.NDArray[np.float64]:
-        """The answer in float64, with no error attached."""
+        """The first output in float64, with no error attached."""
         return np.array(self.answer(problem), np.float64)
 
-    def __call__(self, problem: Op) -> Measured:
-        """The answer with the error that it may carry. Elements that may overflow carry any."""
-        value = self.values(problem)
-        bound = self._oracle.bound(problem.declared(self.backend.conventions), self._arithmetic(problem))
-        return Measured(value, np.where(bound.overflows | np.isinf(value), np.inf, bound.tolerance))
+    def outputs(self, problem: Op) -> dict[str, Measured]:
+        """The outputs with the error that each may carry. Elements that may overflow carry any."""
+        answers = {name: np.array(answer, np.float64) for name, answer in self.answers(problem).items()}
+        bounds = self._oracle.bounds(self._as_read(problem, answers), self._arithmetic(problem))
+        return {name: _measured(value, bounds[name]) for name, value in answers.items()}
 
-    def truth(self, problem: Op) -> Truth:
-        return self._oracle.truth(problem.declared(self.backend.conventions), self._arithmetic(problem))
+    def __call__(self, problem: Op) -> Measured:
+        """The first output with the error that it may carry."""
+        return self.outputs(problem)[problem.outputs[0]]
+
+    def truths(self, problem: Op, answers: dict[str, Tensor]) -> dict[str, Truth]:
+        """What each output should be, given what the answers settle and what the backend declares."""
+        return self._oracle.truths(self._as_read(problem, answers), self._arithmetic(problem))
+
+    def _as_read(self, problem: Op, answers: dict[str, Tensor]) -> Op:
+        return problem.settled(answers[problem.outputs[0]]).declared(self.backend.conventions)
 
     def convention(self, name: str) -> str:
         """What the backend declares for a choice that the specification leaves open."""
@@ -111,3 +133,7 @@ class Case:
 
     def _arithmetic(self, problem: Op) -> Arithmetic:
         return self.backend.arithmetic(problem.name, str(problem.dtype))
+
+
+def _measured(value: npt.NDArray[np.float64], bound: Bound) -> Measured:
+    return Measured(value, np.where(bound.overflows | np.isinf(value), np.inf, bound.tolerance))

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from convspec.adapters import Backend, CannotLoad
-from convspec.reference import OPS
+from convspec.reference import OPS, SPECIFIED
 from convspec.reports.record import Cell
 
 from .checks import clauses_of
@@ -37,7 +37,7 @@ def check(
     Returns the verdict of each clause. Raises NonConformance (an AssertionError) that tells each failed clause with its
     smallest case, ValueError for an unknown operation or profile.
     """
-    names = [o.name for o in OPS]
+    names = [o.name for o in SPECIFIED]
     if op is not None and op not in names:
         raise ValueError(f"op: no {op!r}; it may be {', '.join(names)}")
     if profile not in PROFILES:
@@ -46,7 +46,7 @@ def check(
     level = PROFILES[profile]
     engine = Engine(Settings(profile=level, examples=examples or level.examples, seed=seed))
     verdicts: list[Verdict] = []
-    for operation in OPS:
+    for operation in SPECIFIED:
         if backend.offers(operation.name) and op in (None, operation.name):
             for dtype in backend.dtypes:
                 verdicts += [engine.run(clause, backend, dtype) for clause in clauses_of(operation)]

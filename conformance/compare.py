@@ -30,6 +30,7 @@ class Evidence:
     worst: tuple[int, ...] | None = None
     wrong: int = 0
     direct: bool = True  # `expected` is the truth of `problem`; otherwise the other side of a law
+    output: str = "y"  # which output of the operation this is
 
 
 class Violation(Exception):
@@ -65,26 +66,50 @@ class Tally:
             self.worst, self.where = ratio, where
 
 
-def formed(problem: Op, answer: Any, *, shape: tuple[int, ...] | None, dtype: bool = True) -> Tensor:
-    """The answer as an array, if it is one of the right dtype and shape. Raises Violation otherwise."""
+def formed(problem: Op, answer: Any, *, shape: bool = True, dtype: bool = True) -> dict[str, Tensor]:
+    """What came back, output by output, if each is an array of the right dtype and shape. Raises Violation otherwise.
+
+    Several outputs come back as a tuple, in their order, with None for an absent one.
+    """
+    names, shapes = problem.outputs, problem.output_shapes()
+    if len(names) == 1:
+        return {names[0]: _formed(problem, names[0], answer, shapes[names[0]] if shape else None, dtype)}
+    if not isinstance(answer, (tuple, list)) or len(answer) != len(names):
+        size = f" of {len(answer)}" if isinstance(answer, (tuple, list)) else ""
+        message = f"returned {_kind(answer)}{size}, not a tuple of {len(names)}: {', '.join(names)}"
+        raise Violation("not a tuple of outputs", message, Evidence(problem))
+    for name, one in zip(names, answer, strict=True):
+        if name not in shapes and one is not None:
+            message = f"returned {_kind(one)} for {name}, which this problem does not have: None is due"
+            raise Violation("an output too many", message, Evidence(problem, output=name))
+    return {
+        name: _formed(problem, name, one, shapes[name] if shape else None, dtype)
+        for name, one in zip(names, answer, strict=True)
+        if name in shapes
+    }
+
+
+def _formed(problem: Op, name: str, answer: Any, shape: tuple[int, ...] | None, dtype: bool) -> Tensor:
+    """One output as an array."""
+    of = f" for {name}" if len(problem.outputs) > 1 else ""
+    evidence = Evidence(problem, expected=_expected(problem, name), output=name)
     if not isinstance(answer, np.ndarray) and not (isinstance(answer, np.generic) and shape == ()):
-        seen = "None" if answer is None else f"a {type(answer).__module__}.{type(answer).__qualname__}"
-        evidence = Evidence(problem, expected=_expected(problem))
-        raise Violation("not an array", f"returned {seen.replace('builtins.', '')}, not a NumPy array", evidence)
-    result: Tensor = np.asarray(answer)
+        raise Violation("not an array", f"returned {_kind(answer)}{of}, not a NumPy array", evidence)
+    evidence.actual = result = np.asarray(answer)
     if dtype and result.dtype != problem.dtype:
-        raise Violation(
-            "wrong dtype",
-            f"returned {result.dtype}, but x is {problem.dtype}",
-            Evidence(problem, actual=result, expected=_expected(problem)),
-        )
+        raise Violation("wrong dtype", f"returned {result.dtype}{of}, but x is {problem.dtype}", evidence)
     if shape is not None and result.shape != shape:
-        raise Violation(
-            "wrong shape",
-            f"returned shape {result.shape}, the formula gives {shape}",
-            Evidence(problem, actual=result, expected=_expected(problem)),
-        )
+        raise Violation("wrong shape", f"returned shape {result.shape}{of}, the formula gives {shape}", evidence)
     return result
+
+
+def _kind(answer: Any) -> str:
+    """What something is, in words."""
+    if answer is None:
+        return "None"
+    return f"a {type(answer).__module__}.{type(answer).__qualname__}".replace("builtins.", "").replace(
+        "a numpy.ndarray", "an array"
+    )
 
 
 def accepted(actual: Tensor, truth: Truth, arithmetic: Arithmetic) -> tuple[npt.NDArray[np.bool_], Array]:
@@ -111,18 +136,34 @@ def accepted(actual: Tensor, truth: Truth, arithmetic: Arithmetic) -> tuple[npt.
 
 
 def judge(
-    problem: Op, actual: Tensor, truth: Truth, arithmetic: Arithmetic, where: npt.NDArray[np.bool_] | None = None
+    problem: Op,
+    actual: dict[str, Tensor],
+    truths: dict[str, Truth],
+    arithmetic: Arithmetic,
+    where: dict[str, npt.NDArray[np.bool_]] | None = None,
 ) -> float:
-    """The largest error over bound among accepted elements (those in `where`). Raises Violation unless all are."""
-    ok, ratio = accepted(actual, truth, arithmetic)
-    looked = np.ones(ok.shape, bool) if where is None else where
-    if not np.all(ok[looked]):
-        raise wrong_values(problem, actual, truth.hi, truth.bound.tolerance, looked & ~ok)
-    return float(ratio[looked].max(initial=0.0))
+    """The largest error over bound among accepted elements (those in `where`). Raises Violation unless all are.
+
+    Every output is judged on its own, in their order.
+    """
+    worst = 0.0
+    for name, truth in truths.items():
+        ok, ratio = accepted(actual[name], truth, arithmetic)
+        looked = np.ones(ok.shape, bool) if where is None else where[name]
+        if not np.all(ok[looked]):
+            raise wrong_values(problem, actual[name], truth.hi, truth.bound.tolerance, looked & ~ok, output=name)
+        worst = max(worst, float(ratio[looked].max(initial=0.0)))
+    return worst
 
 
 def wrong_values(
-    problem: Op, actual: Tensor, expected: Array, bound: Array, bad: npt.NDArray[np.bool_], what: str = "expected"
+    problem: Op,
+    actual: Tensor,
+    expected: Array,
+    bound: Array,
+    bad: npt.NDArray[np.bool_],
+    what: str = "expected",
+    output: str = "y",
 ) -> Violation:
     """The violation that these elements make, told by the one that is furthest off."""
     with np.errstate(invalid="ignore", over="ignore"):
@@ -131,14 +172,14 @@ def wrong_values(
     worst = tuple(int(k) for k in np.unravel_index(int(np.argmax(order)), bad.shape))
     got, due, most = float(actual[worst]), float(expected[worst]), float(bound[worst])
     cause = "NaN where a number is due" if np.isnan(got) and not np.isnan(due) else "wrong values"
-    place = f"y[{','.join(map(str, worst))}]"
+    place = f"{output}[{','.join(map(str, worst))}]"
     off = "must be exact" if most == 0 else f"off by {float(error[worst]):.3g}, bound {most:.3g}"
     message = f"{place}: got {show(got)}, {what} {show(due)}; {off}; {int(bad.sum())} of {bad.size} elements differ"
-    evidence = Evidence(problem, actual, expected, bound, worst, int(bad.sum()))
+    evidence = Evidence(problem, actual, expected, bound, worst, int(bad.sum()), output=output)
     return Violation(cause, message, evidence)
 
 
-def agree(problem: Op, left: Measured | Array, right: Measured | Array) -> None:
+def agree(problem: Op, left: Measured | Array, right: Measured | Array, output: str = "y") -> None:
     """Both sides of a law must agree within what each of them may be off. Raises Violation otherwise."""
     left = left if isinstance(left, Measured) else Measured(left)
     right = right if isinstance(right, Measured) else Measured(right)
@@ -151,7 +192,7 @@ def agree(problem: Op, left: Measured | Array, right: Measured | Array) -> None:
         same = (np.isnan(left.value) & np.isnan(right.value)) | (left.value == right.value)
         ok = same | np.isposinf(bound) | (np.abs(left.value - right.value) <= bound)
     if not np.all(ok):
-        violation = wrong_values(problem, left.value, right.value, bound, ~ok, "the other side gives")
+        violation = wrong_values(problem, left.value, right.value, bound, ~ok, "the other side gives", output)
         assert violation.evidence is not None
         violation.evidence.direct = False
         raise violation
@@ -167,5 +208,6 @@ def show(value: float) -> str:
     return short if float(short) == value else f"{short} ({value.hex()})"
 
 
-def _expected(problem: Op) -> Array | None:
-    return None if problem.broken_rules() else problem.reference()
+def _expected(problem: Op, output: str) -> Array | None:
+    """The truth of an output, where the problem is valid and its truth is not a matter of chance."""
+    return None if problem.random or problem.broken_rules() else problem.references().get(output)

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from convspec.adapters import Backend, Unsupported
-from convspec.reference import OPS, Clause, Op
+from convspec.reference import SPECIFIED, Clause, Op
 from convspec.reference.pick import Pick, ReplayPick
 from convspec.reports.record import Cases, Cell, Failure
 
@@ -214,7 +214,7 @@ def trial_problem(violation: Violation) -> Op:
 
 def operation_named(name: str) -> type[Op]:
     """The operation class of a snake_case name. Raises KeyError for a name that is none."""
-    return {op.name: op for op in OPS}[name]
+    return {op.name: op for op in SPECIFIED}[name]
 
 
 def _elements(violation: Violation, problem: Op | None) -> int:

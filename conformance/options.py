@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from convspec.reference import OPS
+from convspec.reference import SPECIFIED
 from convspec.reference.rounding import FORMATS
 
 from .checks import all_clauses
@@ -38,7 +38,7 @@ class Options:
 
     def selection(self) -> str:
         """What was asked for, for the message that nothing matches it."""
-        parts = [f"operations {', '.join(self.ops)}"] if len(self.ops) < len(OPS) else []
+        parts = [f"operations {', '.join(self.ops)}"] if len(self.ops) < len(SPECIFIED) else []
         parts += [f"clauses {', '.join(self.clauses)}"] if self.clauses else []
         parts += [f"dtypes {', '.join(self.dtypes)}"] if self.dtypes else []
         return f"no clause matches {'; '.join(parts) or 'the selection'} on {', '.join(self.backends)}"
@@ -147,7 +147,7 @@ def _number(option: str, value: str, least: int) -> int:
 
 
 def _operations(globs: list[str] | None) -> tuple[str, ...]:
-    names = [op.name for op in OPS]
+    names = [op.name for op in SPECIFIED]
     if not globs:
         return tuple(names)
     chosen: dict[str, None] = {}

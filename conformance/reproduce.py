@@ -62,6 +62,7 @@ def describe(found: Found, dtype: str) -> tuple[Failure, str]:
         first_elements=found.first_elements,
         shrink_calls=found.calls,
         note=case.note if case is not None else "",
+        output=shown.output if len(problem.outputs) > 1 else "",
     )
     failure.script = f"failures/{failure.id}.py"
     alone = trial.clause.kind == "rule" or (shown.direct and shown.expected is not None)
@@ -72,15 +73,16 @@ def describe(found: Found, dtype: str) -> tuple[Failure, str]:
 
 def _blamed(trial: Trial, violation: Violation) -> Evidence | None:
     """The first call of the case whose answer is wrong by itself: what a law's failure comes from, nearly always."""
-    for problem, answer in violation.case.calls:
+    for problem, answers in violation.case.calls:
         if not _finite(problem):
             continue
         arithmetic = trial.backend.arithmetic(problem.name, str(problem.dtype))
-        truth = trial.oracle.truth(problem, arithmetic)
-        ok, _ = accepted(answer, truth, arithmetic)
-        if not ok.all():
-            worst = tuple(int(k) for k in np.unravel_index(int(np.argmin(ok)), ok.shape))
-            return Evidence(problem, answer, truth.hi, truth.bound.tolerance, worst, int((~ok).sum()))
+        for name, truth in violation.case.truths(problem, answers).items():
+            ok, _ = accepted(answers[name], truth, arithmetic)
+            if not ok.all():
+                worst = tuple(int(k) for k in np.unravel_index(int(np.argmin(ok)), ok.shape))
+                wrong = int((~ok).sum())
+                return Evidence(problem, answers[name], truth.hi, truth.bound.tolerance, worst, wrong, output=name)
     return None
 
 

@@ -107,8 +107,7 @@ try:  # the operation's own class where convspec is installed, else its fields a
     from convspec.reference import {operation}
 except ImportError:
     def {operation}(**fields):
-        fields.setdefault("bias", None)
-        return SimpleNamespace(**fields, shape=lambda: {shape})
+        return SimpleNamespace(**{absent} | fields, shape=lambda: {shape})
 
 {helper}
 problem = {operation}(
@@ -134,7 +133,7 @@ expected = {expected}
 bound = {bound}
 
 try:
-    actual = backend.{method}(problem)
+    actual = backend.{method}(problem){take}
     actual = backend.to_numpy(actual) if hasattr(backend, "to_numpy") else actual
 except Exception as error:
     print(f"raised {{type(error).__name__}}: {{error}}")
@@ -213,6 +212,7 @@ def standalone(trial: Trial, failure: Failure, shown: Evidence) -> str:
         load=load,
         operation=type(problem).__name__,
         shape=None if shown.expected is None else shown.expected.shape,
+        absent=dict.fromkeys(name for name in sorted(problem._array_fields()) if name not in arrays),
         helper=_LAID_OUT if views else "",
         fields="\n".join(fields),
     )
@@ -220,10 +220,11 @@ def standalone(trial: Trial, failure: Failure, shown: Evidence) -> str:
         return text + _REFUSE.format(method=problem.name)
     bound = shown.bound
     if bound is None:
-        bound = problem.bound(backend.arithmetic(problem.name, str(problem.dtype)))
+        bound = problem.judgements(backend.arithmetic(problem.name, str(problem.dtype)))[shown.output].tolerance
     assert shown.expected is not None
     return text + _COMPARE.format(
         method=problem.name,
+        take=f"[{problem.outputs.index(shown.output)}]  # {shown.output}" if len(problem.outputs) > 1 else "",
         expected=literal(np.asarray(shown.expected, np.float64)),
         bound=literal(np.asarray(bound, np.float64)),
     )

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from convspec.adapters import Backend, load
-from convspec.reference import OPS, Clause
+from convspec.reference import SPECIFIED, Clause
 from convspec.reports.page import write_page
 from convspec.reports.record import (
     BackendInfo,
@@ -83,7 +83,7 @@ class Session:
     def items(self) -> list[Item]:
         """Every cell that was asked for and that a backend has: by operation and dtype, so that problems are shared."""
         chosen = []
-        for op in OPS:
+        for op in SPECIFIED:
             for dtype in self._dtypes():
                 for clause in clauses_of(op, self.options.settings.level):
                     if self.options.wants(op.name, clause.name):
@@ -124,9 +124,8 @@ class Session:
         if self._folder is not None:
             return
         self._info = self._header()
-        clauses = [
-            c for op in OPS for c in clauses_of(op, self.options.settings.level) if self.options.wants(op.name, c.name)
-        ]
+        level = self.options.settings.level
+        clauses = [c for op in SPECIFIED for c in clauses_of(op, level) if self.options.wants(op.name, c.name)]
         self._folder = RunFolder.create(self.options.results_dir, self._info, [_clause_info(c) for c in clauses])
 
     def attach(self, path: str) -> None:

@@ -9,12 +9,16 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+
 from convspec.reference import Op
 from convspec.reference.pick import RandomPick
 from convspec.reference.rounding import Arithmetic, Bound, dtype_named
 
 from .compare import Array, Truth
 from .settings import Settings
+
+Values = dict[str, tuple[Array, Array]]  # hi and lo of every output
 
 STAGES = ("drawing", "reference", "bound", "backend", "judging", "shrinking")
 
@@ -44,31 +48,31 @@ class Oracle:
     def __init__(self, clock: Clock, most_elements: int = 8_000_000) -> None:
         self._clock = clock
         self._room = most_elements
-        self._values: OrderedDict[bytes, tuple[Array, Array]] = OrderedDict()
-        self._bounds: OrderedDict[bytes, Bound] = OrderedDict()
+        self._values: OrderedDict[bytes, Values] = OrderedDict()
+        self._bounds: OrderedDict[bytes, dict[str, Bound]] = OrderedDict()
         self._held = 0
 
-    def truth(self, problem: Op, arithmetic: Arithmetic) -> Truth:
-        """hi, lo and the bound of a valid problem."""
-        hi, lo = self.value(problem)
-        return Truth(hi, lo, self.bound(problem, arithmetic))
+    def truths(self, problem: Op, arithmetic: Arithmetic) -> dict[str, Truth]:
+        """hi, lo and the bound of every output of a valid problem, by its name."""
+        values, bounds = self.values(problem), self.bounds(problem, arithmetic)
+        return {name: Truth(hi, lo, bounds[name]) for name, (hi, lo) in values.items()}
 
-    def value(self, problem: Op) -> tuple[Array, Array]:
+    def values(self, problem: Op) -> Values:
         key = digest(problem)
         if key not in self._values:
             with self._clock.stage("reference"):
-                self._values[key] = problem.truth()
-            self._held += 2 * self._values[key][0].size
+                self._values[key] = problem.truths()
+            self._held += _size_of_values(self._values[key])
             self._forget()
         self._values.move_to_end(key)
         return self._values[key]
 
-    def bound(self, problem: Op, arithmetic: Arithmetic) -> Bound:
+    def bounds(self, problem: Op, arithmetic: Arithmetic) -> dict[str, Bound]:
         key = digest(problem) + repr(arithmetic).encode()
         if key not in self._bounds:
             with self._clock.stage("bound"):
-                self._bounds[key] = problem.judgement(arithmetic)
-            self._held += 3 * self._bounds[key].tolerance.size
+                self._bounds[key] = problem.judgements(arithmetic)
+            self._held += _size_of_bounds(self._bounds[key])
             self._forget()
         self._bounds.move_to_end(key)
         return self._bounds[key]
@@ -76,18 +80,27 @@ class Oracle:
     def _forget(self) -> None:
         while self._held > self._room and len(self._values) + len(self._bounds) > 2:
             if len(self._values) > len(self._bounds):
-                self._held -= 2 * self._values.popitem(last=False)[1][0].size
+                self._held -= _size_of_values(self._values.popitem(last=False)[1])
             else:
-                self._held -= 3 * self._bounds.popitem(last=False)[1].tolerance.size
+                self._held -= _size_of_bounds(self._bounds.popitem(last=False)[1])
+
+
+def _size_of_values(values: Values) -> int:
+    return sum(2 * hi.size for hi, _ in values.values())
+
+
+def _size_of_bounds(bounds: dict[str, Bound]) -> int:
+    return sum(3 * bound.tolerance.size for bound in bounds.values())
 
 
 def digest(problem: Op) -> bytes:
     """A key by content: two problems with equal arrays and parameters have the same."""
     key = problem.__dict__.get("_digest")
     if key is None:
-        declared = sorted({"counts_all", "mirrored"} & vars(problem).keys())  # a backend's own reading of the problem
-        parts = hashlib.blake2b(repr((problem.name, problem.parameters(), declared)).encode(), digest_size=16)
-        for name, array in problem.arrays().items():
+        read_as = {k: v for k, v in problem.reading.items() if not isinstance(v, np.ndarray)}
+        parts = hashlib.blake2b(repr((problem.name, problem.parameters(), read_as)).encode(), digest_size=16)
+        arrays = problem.arrays() | {k: v for k, v in problem.reading.items() if isinstance(v, np.ndarray)}
+        for name, array in arrays.items():
             parts.update(f"{name}{array.dtype}{array.shape}".encode())
             parts.update(array.tobytes())
         key = parts.digest()

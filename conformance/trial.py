@@ -51,20 +51,26 @@ class Trial:
         return case
 
     def examples(self) -> list[tuple[Op, Any]]:
-        """The worked problems of an example, with their outputs."""
+        """The worked problems of an example, with their outputs: a tuple where there are several."""
         return list(self.clause.enforce(self.dtype))
 
     def worked(self, problem: Op, output: Any, pick: Pick) -> Case:
         """Try one worked example: the answer must be the printed output, to the bound."""
         case = Case(problem, self.backend, self.oracle, self.clock, pick, self.tally)
         declared = problem.declared(self.backend.conventions)
-        if declared is not problem:
-            output = declared.reference()  # the printed output is that of the specification's own choice
+        if declared is problem:
+            outputs = dict(zip(problem.outputs, output if len(problem.outputs) > 1 else (output,), strict=True))
+        else:  # the printed output is that of the specification's own choice
+            outputs = dict(declared.references())
         with self.clock.stage("judging"), np.errstate(all="ignore"):
-            bound = self.oracle.bound(declared, case.arithmetic)
-            truth = Truth(np.asarray(output, np.float64), np.zeros(np.shape(output)), bound)
+            bounds = self.oracle.bounds(declared, case.arithmetic)
+            truths = {
+                name: Truth(np.asarray(due, np.float64), np.zeros(np.shape(due)), bounds[name])
+                for name, due in outputs.items()
+                if due is not None
+            }
             try:
-                judge(problem, case.answer(problem), truth, case.arithmetic)
+                judge(problem, case.answers(problem), truths, case.arithmetic)
             except Violation as violation:
                 violation.case = case
                 raise
@@ -84,13 +90,12 @@ class Trial:
     def _edge(self, case: Case) -> None:
         case.problem = self.clause.enforce(case.pick)
         try:
-            truth = case.truth(case.problem)
-            answer = case.answer(case.problem)
+            answers = case.answers(case.problem)
         except Violation as violation:
             if self.clause.may_refuse and violation.cause.startswith("raised"):
                 return
             raise
-        judge(case.problem, answer, truth, case.arithmetic)
+        judge(case.problem, answers, case.truths(case.problem, answers), case.arithmetic)
 
     def _rule(self, case: Case) -> None:
         """An invalid problem must be refused: any exception, and no result."""

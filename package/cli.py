@@ -112,15 +112,15 @@ def backends(as_json: bool) -> None:
 def spec(name: str) -> None:
     """The text of an operation or of a clause; without a name, the table of contents."""
     from convspec.conformance.checks import all_clauses
-    from convspec.reference import OPS
+    from convspec.reference import SPECIFIED
 
     clauses = all_clauses()
     if not name:
-        for op in OPS:
+        for op in SPECIFIED:
             count = sum(c.op == op.name for c in clauses)
             click.echo(f"{op.name:12} {count:3} clauses  {(op.__doc__ or '').splitlines()[0]}")
         return
-    for op in OPS:
+    for op in SPECIFIED:
         if name in (op.name, op.__name__):
             click.echo(f"{op.__doc__}\n")
             for c in clauses:
@@ -131,7 +131,7 @@ def spec(name: str) -> None:
         if c.name == name:
             click.echo(f"{c.name} ({c.kind}, {c.level}; {c.source})\n\n{c.text}")
             return
-    near = difflib.get_close_matches(name, [c.name for c in clauses] + [op.name for op in OPS], n=1)
+    near = difflib.get_close_matches(name, [c.name for c in clauses] + [op.name for op in SPECIFIED], n=1)
     raise click.ClickException(f"no operation or clause {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
 
 

@@ -8,6 +8,7 @@ Usable alone, with NumPy only::
 """
 
 from .avg_pool2d import AvgPool2d
+from .composition import Composition
 from .conv2d import Conv2d
 from .convolve2d import Convolve2d
 from .group_norm import GroupNorm
@@ -37,10 +38,19 @@ OPS: tuple[type[Op], ...] = (
     PixelGroupNorm,
 )
 
+# Networks made of them: a backend that has the operations is asked for these too.
+NETWORKS: tuple[type[Composition], ...] = ()
+
+# All that is specified.
+SPECIFIED: tuple[type[Op], ...] = (*OPS, *NETWORKS)
+
 __all__ = [
+    "NETWORKS",
     "OPS",
+    "SPECIFIED",
     "AvgPool2d",
     "Clause",
+    "Composition",
     "Conv2d",
     "Convolve2d",
     "GroupNorm",

@@ -58,7 +58,7 @@ class AvgPool2d(Op):
     @property
     def divisor(self) -> Array:
         """D, the same for every image and channel: (I, J)."""
-        if "counts_all" in vars(self):
+        if self.reading.get("counts_all"):
             return np.full(self.output_shape()[2:], float(self.kernel_size[0] * self.kernel_size[1]))
         counts = []
         for axis in self.axes:
@@ -72,9 +72,7 @@ class AvgPool2d(Op):
         """With `avg_divisor: full`, padding and what hangs over are counted alike, where padding is counted."""
         if conventions.get("avg_divisor") != "full" or not self.count_include_pad:
             return self
-        problem = self.but()
-        vars(problem)["counts_all"] = True
-        return problem
+        return self.read(counts_all=True)
 
     def taps(self, x: Array) -> Array:
         """(N, C, I, J, R, S): what each window holds, zero outside the image."""

@@ -49,15 +49,13 @@ class LocalResponseNorm(Op):
         """With `lrn_even: mirror`, a window of an even size has one more channel before than behind."""
         if conventions.get("lrn_even") != "mirror" or self.size % 2:
             return self
-        problem = self.but()
-        vars(problem)["mirrored"] = True
-        return problem
+        return self.read(mirrored=True)
 
     def neighbours(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The sums over the windows of values (N, C, H, W)."""
         c = values.shape[1]
         before, after = (self.size - 1) // 2, self.size // 2
-        if "mirrored" in vars(self):
+        if self.reading.get("mirrored"):
             before, after = after, before
         total = np.zeros_like(values)
         for offset in range(-min(before, c), min(after, c) + 1):

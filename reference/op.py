@@ -26,6 +26,7 @@ Tensor = npt.NDArray[Any]
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
 Shape = tuple[int, ...]
+Sizes = tuple[int, ...]
 Sides = tuple[Measured | npt.NDArray[Any], Measured | npt.NDArray[Any]]
 
 CORE, STRICT = "core", "strict"
@@ -40,6 +41,9 @@ class Run(Protocol):
 
     def __call__(self, problem: Op) -> Measured:
         """The answer with the error that it may carry: zero wherever the result is forced."""
+
+    def outputs(self, problem: Op) -> dict[str, Measured]:
+        """Everything that comes back for an operation with several outputs, by name; what is absent is left out."""
 
     def values(self, problem: Op) -> npt.NDArray[np.float64]:
         """The answer alone, for laws about NaN, infinities and single bits."""
@@ -128,6 +132,7 @@ class Op:
     chapters: ClassVar[tuple[ModuleType, ...]] = ()  # modules with more clauses: laws, examples, edges
     _tensors: ClassVar[frozenset[str]] = frozenset()  # the fields that are arrays
     has_batch: ClassVar[bool] = True  # axis 0 of `x` is `n`, and every image is treated alone
+    outputs: ClassVar[tuple[str, ...]] = ("y",)  # the names of what comes back; several come back as a tuple
 
     # What a subclass provides.
 
@@ -157,25 +162,64 @@ class Op:
         """The problem as a backend with these declared conventions reads it."""
         return self
 
-    # What everyone uses.
+    @property
+    def random(self) -> bool:
+        """Is the result drawn, so that there is no one truth before an answer has settled what was drawn?"""
+        return False
 
-    def shape(self) -> Shape:
+    def settled(self, answer: Tensor) -> Op:
+        """The problem with what the implementation was free to draw taken from its answer: dropout's mask."""
+        return self
+
+    # An operation with several outputs says the same of each of them, by name; one that is absent is left out.
+
+    def output_shapes(self) -> dict[str, Shape]:
+        return {self.outputs[0]: self.output_shape()}
+
+    def references(self) -> dict[str, npt.NDArray[np.float64]]:
+        return {self.outputs[0]: self.reference()}
+
+    def truths(self) -> dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+        return {self.outputs[0]: self.truth()}
+
+    def judgements(self, arithmetic: Arithmetic) -> dict[str, Bound]:
+        return {self.outputs[0]: self.judgement(arithmetic)}
+
+    # What everyone uses. Of an operation with several outputs these return a tuple, with None for an absent one.
+
+    def shape(self) -> Any:
         """The shape of the output. Raises InvalidProblem with the rule's sentence for an invalid problem."""
         self.validate()
-        return self.output_shape()
+        return self._in_order(self.output_shapes())
 
-    def expected(self) -> npt.NDArray[np.float64]:
+    def expected(self) -> Any:
         """The ground truth in float64. Raises InvalidProblem with the rule's sentence for an invalid problem."""
         self.validate()
-        return self.reference()
+        return self._in_order(self.references())
 
-    def bound(self, arithmetic: Arithmetic | None = None) -> npt.NDArray[np.float64]:
+    def bound(self, arithmetic: Arithmetic | None = None) -> Any:
         """How far each element of a correct result may be from `expected()`, in the units of the output.
 
         `arithmetic` is what the implementation computes in; by default strict IEEE in the dtype of `x`.
         """
         self.validate()
-        return self.judgement(arithmetic or Arithmetic.ieee(self.dtype)).tolerance
+        bounds = self.judgements(arithmetic or Arithmetic.ieee(self.dtype))
+        return self._in_order({name: bound.tolerance for name, bound in bounds.items()})
+
+    def _in_order(self, by_name: dict[str, Any]) -> Any:
+        several = tuple(by_name.get(name) for name in self.outputs)
+        return several if len(several) > 1 else several[0]
+
+    def read(self, **choices: Any) -> Self:
+        """The same problem, read with choices that are no fields: a declared convention, a mask that was drawn."""
+        problem = self.but()
+        vars(problem)["_reading"] = self.reading | choices
+        return problem
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The choices beyond the fields with which the problem is read; none, for the problem as it stands."""
+        return dict(vars(self).get("_reading", {}))
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -247,7 +291,7 @@ class Op:
             if f.name in self._array_fields():
                 if isinstance(value, (list, tuple, int, float)):
                     object.__setattr__(self, f.name, np.asarray(value, dtype=np.float64))
-            elif str(f.type) in ("Pair", "Padding"):
+            elif str(f.type) in ("Pair", "Padding", "Sizes"):
                 object.__setattr__(self, f.name, _normal(value, str(f.type)))
 
     def __repr__(self) -> str:

@@ -143,6 +143,7 @@ class Failure(msgspec.Struct, kw_only=True):
     elements: int = 0  # input elements of the smallest case
     first_elements: int = 0  # of the failing case that shrinking started from
     shrink_calls: int = 0
+    output: str = ""  # which output of an operation with several `expected` and `actual` are
     script: str = ""  # path of the reproducer within the run folder
     note: str = ""
 

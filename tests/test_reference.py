@@ -16,7 +16,7 @@ from convspec.conformance.compare import agree
 from convspec.reference import OPS, AvgPool2d, Clause, Conv2d, InvalidProblem, Linear, MaxPool2d, Op
 from convspec.reference.measured import Measured
 from convspec.reference.pick import RandomPick
-from convspec.reference.rounding import FORMATS, Arithmetic, dtype_named, format_of, is_whole, round_to
+from convspec.reference.rounding import FORMATS, Arithmetic, Bound, dtype_named, format_of, is_whole, round_to
 from convspec.reference.window import Window
 
 from . import loops
@@ -219,17 +219,23 @@ class Rounded:
     def __init__(self, dtype: str) -> None:
         self.dtype = dtype
 
-    def answer(self, problem: Op) -> Array:
+    def answers(self, problem: Op) -> dict[str, Array]:
         assert all(array.dtype == self.dtype for array in problem.arrays().values()), problem
-        return round_to(problem.expected(), format_of(problem.dtype))
+        problem.validate()
+        return {name: round_to(due, format_of(problem.dtype)) for name, due in problem.references().items()}
+
+    def outputs(self, problem: Op) -> dict[str, Measured]:
+        bounds = problem.judgements(Arithmetic.ieee(self.dtype))
+        return {name: self.measured(value, bounds[name]) for name, value in self.answers(problem).items()}
+
+    def measured(self, value: Array, bound: Bound) -> Measured:
+        return Measured(value, np.where(bound.overflows | np.isinf(value), np.inf, bound.tolerance))
 
     def values(self, problem: Op) -> Array:
-        return self.answer(problem)
+        return self.answers(problem)[problem.outputs[0]]
 
     def __call__(self, problem: Op) -> Measured:
-        value = self.answer(problem)
-        bound = problem.judgement(Arithmetic.ieee(self.dtype))
-        return Measured(value, np.where(bound.overflows | np.isinf(value), np.inf, bound.tolerance))
+        return self.outputs(problem)[problem.outputs[0]]
 
     def convention(self, name: str) -> str:
         return ""
@@ -238,10 +244,12 @@ class Rounded:
 class Sloppy(Rounded):
     """An implementation as far off as the bound and the format allow, wherever the result is not forced."""
 
-    def __call__(self, problem: Op) -> Measured:
-        best = super().__call__(problem)
-        bound = problem.judgement(Arithmetic.ieee(self.dtype))
-        hi, lo = problem.truth()
+    def outputs(self, problem: Op) -> dict[str, Measured]:
+        best, truths = super().outputs(problem), problem.truths()
+        bounds = problem.judgements(Arithmetic.ieee(self.dtype))
+        return {name: self.shifted(best[name], *truths[name], bounds[name], problem) for name in best}
+
+    def shifted(self, best: Measured, hi: Array, lo: Array, bound: Bound, problem: Op) -> Measured:
         sign = np.random.default_rng(best.value.size).choice((-1.0, 1.0), best.shape)
         error = np.where(np.isfinite(bound.tolerance), bound.tolerance, 0.0)
         off = round_to(hi + sign * error, format_of(problem.dtype))
