@@ -1,29 +1,24 @@
 """Kernels with the C interface of `kernel/convspec.h`, through ctypes, and the one that comes with convspec.
 
 Every array is handed over as a copy with a guard band on both sides, so that a kernel that writes beside its
-output or into its inputs is reported and not merely wrong. What C can see is left for C to check: nothing
+outputs or into its inputs is reported and not merely wrong. What C can see is left for C to check: nothing
 here validates a problem. Reading beside an input is not noticed as such, but the guard bands read as NaN.
 """
 
 from __future__ import annotations
 
 import ctypes
-import operator
-import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .backend import CannotLoad, Unsupported
 from .c_compile import KERNEL, compiled, compiler, version_of
-from .c_interface import ARRAYS, INVALID, MARSHAL, NO_MEMORY, RANKS, STRUCTS, SUFFIXES, UNSUPPORTED, structure
+from .c_interface import FLAT, INTERFACES, INVALID, NO_MEMORY, RENEWED, SUFFIXES, UNSUPPORTED
 from .c_memory import GuardedBuffers, GuardViolation
 
 __all__ = ["CKernel", "CLibrary", "Function", "GuardViolation", "GuardedBuffers", "compiled", "compiler"]
-
-Array = npt.NDArray[Any]
 
 
 def _refuse(operation: str, status: int) -> None:
@@ -36,32 +31,23 @@ def _refuse(operation: str, status: int) -> None:
 
 
 class Function:
-    """One operation of a library: called with a problem, it returns the output."""
+    """One operation of a library: called with a problem, it returns the output, or a tuple of several."""
 
     def __init__(self, operation: str, library: ctypes.CDLL) -> None:
         self.operation = operation
-        self.names = ARRAYS[operation]
-        self.marshal = MARSHAL[operation]
-        self.structure = structure(operation)
-        self.pack = struct.Struct(f"={ctypes.sizeof(self.structure) // 8}q").pack
-        self.shapes = ctypes.c_int64 * RANKS[operation]
+        self.interface = INTERFACES[operation]
+        self.parameters = self.interface.parameters
+        self.shapes = ctypes.c_int64 * self.interface.rank
         self.shape = _symbol(library, f"{operation}_shape", 2)
         self.compute: dict[np.dtype[Any], Any] = {}
         for dtype, suffix in SUFFIXES.items():
-            function = _symbol(library, operation + suffix, 2 + len(self.names))
+            takes = 1 + len(self.interface.arrays) + len(self.interface.outputs)
+            function = _symbol(library, operation + suffix, takes)
             if function is not None:
                 self.compute[np.dtype(dtype)] = function
 
-    def parameters(self, problem: Any) -> ctypes.Structure:
-        """The problem as the C struct: sizes and parameters, every number whole."""
-        numbers = [operator.index(v) for v in self.marshal(problem)]
-        try:
-            return self.structure.from_buffer_copy(self.pack(*numbers))
-        except struct.error:
-            raise ValueError(f"{self.operation}: a number does not fit 64 bits: {numbers}") from None
-
-    def __call__(self, problem: Any) -> Array:
-        arrays: dict[str, Array | None] = {name: getattr(problem, name) for name in self.names}
+    def __call__(self, problem: Any) -> Any:
+        arrays = self.interface.views(problem)
         dtype = problem.x.dtype
         compute = self.compute.get(dtype)
         if compute is None:
@@ -71,7 +57,25 @@ class Function:
         for name, array in arrays.items():
             if array is not None and array.dtype != dtype:
                 raise TypeError(f"{self.operation}: {name} is {array.dtype}; it must be {dtype}, like x")
-        parameters = ctypes.byref(self.parameters(problem))
+        parameters = self.parameters(problem, arrays)
+        sizes = self._sizes(ctypes.byref(parameters))
+        renewed = (arrays[RENEWED[name]] for name in self.interface.outputs[1:])
+        shapes = (sizes, *(None if array is None else array.shape for array in renewed))
+        buffers = GuardedBuffers(arrays, dict(zip(self.interface.outputs, shapes, strict=True)), dtype)
+        status = compute(ctypes.byref(parameters), *buffers.addresses)
+        try:
+            y, *others = buffers.take()
+        except GuardViolation as violation:
+            raise GuardViolation(f"{self.operation}: the kernel {violation}") from None
+        if status:
+            _refuse(self.operation, status)
+        assert y is not None
+        if self.operation in FLAT and y.size == problem.x.size:
+            y = y.reshape(problem.x.shape)
+        return (y, *others) if others else y
+
+    def _sizes(self, parameters: Any) -> tuple[int, ...]:
+        """The shape of y, as the library says it."""
         shape = self.shapes()
         status = self.shape(parameters, shape)
         if status:
@@ -79,15 +83,7 @@ class Function:
         sizes = tuple(shape)
         if min(sizes) < 0:
             raise RuntimeError(f"{self.operation}: {self.operation}_shape gave the negative size {sizes}")
-        buffers = GuardedBuffers(arrays, sizes, dtype)
-        status = compute(parameters, *buffers.addresses)
-        try:
-            y = buffers.output()
-        except GuardViolation as violation:
-            raise GuardViolation(f"{self.operation}: the kernel {violation}") from None
-        if status:
-            _refuse(self.operation, status)
-        return y.reshape(problem.x.shape) if self.operation == "relu" and y.size == problem.x.size else y
+        return sizes
 
 
 def _symbol(library: ctypes.CDLL, name: str, arguments: int) -> Any:
@@ -117,7 +113,7 @@ class CLibrary:
         except OSError as error:
             raise CannotLoad(f"{path.name}: cannot be loaded as a shared library: {error}") from None
         dtypes: set[str] = set()
-        for operation in STRUCTS:
+        for operation in INTERFACES:
             function = Function(operation, library)
             if not function.compute:
                 continue
@@ -134,12 +130,22 @@ class CKernel(CLibrary):
     """The kernel that comes with convspec: plain C99, compiled for this machine when it is first used."""
 
     conv2d: Function
+    locally_connected2d: Function
     convolve2d: Function
     pad2d: Function
     max_pool2d: Function
     avg_pool2d: Function
     relu: Function
     linear: Function
+    batch_norm2d: Function
+    sync_batch_norm2d: Function
+    layer_norm: Function
+    group_norm: Function
+    instance_norm2d: Function
+    pixel_group_norm: Function
+    local_response_norm: Function
+    dropout: Function
+    dropout2d: Function
 
     def __init__(self) -> None:
         command = compiler()

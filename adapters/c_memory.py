@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ Array = npt.NDArray[Any]
 
 ALIGNMENT = 64  # a cache line, a vector of AVX-512: times do not depend on where memory happened to be
 GUARD = 1024  # bytes on each side of an array
-# Guard bands and the output before the call hold signalling NaNs, which no arithmetic gives.
+# Guard bands and the outputs before the call hold signalling NaNs, which no arithmetic gives.
 POISON: dict[np.dtype[Any], Any] = {
     np.dtype("float32"): np.uint32(0x7FA5A5A5),
     np.dtype("float64"): np.uint64(0x7FF5A5A5A5A5A5A5),
@@ -31,15 +31,20 @@ class GuardViolation(RuntimeError):
 
 
 class GuardedBuffers:
-    """Copies of the inputs and room for the output, in one piece of memory, each with guard bands around it.
+    """Copies of the inputs and room for the outputs, in one piece of memory, each with guard bands around it.
 
-    `addresses` holds where each input lies (None for an absent one) and then the output.
+    `outputs` are the shapes by name. What is None is absent. `addresses` holds where each input lies and then each
+    output, None for an absent one.
     """
 
-    def __init__(self, inputs: dict[str, Array | None], shape: Sequence[int], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, inputs: Mapping[str, Array | None], outputs: Mapping[str, Sequence[int] | None], dtype: np.dtype[Any]
+    ) -> None:
         self.dtype = dtype
         self.inputs = {name: np.ascontiguousarray(a) for name, a in inputs.items() if a is not None}
-        shapes: dict[str, Sequence[int]] = {name: a.shape for name, a in self.inputs.items()} | {"y": shape}
+        self.outputs = tuple(outputs)
+        shapes: dict[str, Sequence[int]] = {name: a.shape for name, a in self.inputs.items()}
+        shapes |= {name: lengths for name, lengths in outputs.items() if lengths is not None}
         at, starts = GUARD, []
         for lengths in shapes.values():
             starts.append(at)
@@ -53,20 +58,21 @@ class GuardedBuffers:
         self.memory, self.band = memory, BANDS[dtype]
         self.places: dict[str, Array] = {}
         self.limits: dict[str, tuple[int, int]] = {}
+        poison = POISON[dtype]
         for (name, lengths), start in zip(shapes.items(), starts, strict=True):
             place: Array = np.ndarray(lengths, dtype, memory, first + start)
             start, stop = first + start, first + start + place.nbytes
             memory[start - GUARD : start] = self.band
             memory[stop : stop + GUARD] = self.band
             self.places[name], self.limits[name] = place, (start, stop)
-        for name, array in self.inputs.items():
-            self.places[name][...] = array
-        poison = POISON[dtype]
-        self.places["y"].view(poison.dtype).fill(poison)
-        self.addresses = [address + self.limits[n][0] if n in self.limits else None for n in (*inputs, "y")]
+            if name in self.inputs:
+                place[...] = self.inputs[name]
+            else:
+                place.view(poison.dtype).fill(poison)
+        self.addresses = [address + self.limits[n][0] if n in self.limits else None for n in (*inputs, *outputs)]
 
     def damage(self) -> str:
-        """What the kernel wrote outside y, in words; empty if it kept to y."""
+        """What the kernel wrote outside its outputs, in words; empty if it kept to them."""
         holds, band = self.memory.startswith, self.band
         for name, (start, stop) in self.limits.items():
             if not holds(band, start - GUARD):
@@ -77,12 +83,13 @@ class GuardedBuffers:
                 return f"into its input {name}"
         return ""
 
-    def output(self) -> Array:
-        """A copy of y. Raises GuardViolation if the kernel wrote anywhere else. The buffers are used up."""
+    def take(self) -> list[Array | None]:
+        """Copies of the outputs in order. Raises GuardViolation if the kernel wrote anywhere else. The buffers are used
+        up."""
         damage = self.damage()
-        y = self.places["y"].copy()
+        taken = [self.places[name].copy() if name in self.places else None for name in self.outputs]
         if len(self.memory) <= KEPT and not _spare:
             _spare.append(self.memory)
         if damage:
             raise GuardViolation(f"wrote {damage}")
-        return y
+        return taken
