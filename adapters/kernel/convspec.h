@@ -62,9 +62,9 @@ struct conv2d {
 /* y[n,k,i,j] = bias[k,i,j] + sum over c, r, s of xp[n, c, i*stride + r, j*stride + s] * weight[i,j,k,c,r,s], where xp
    is x with its padding of zeros: a convolution whose filters and biases are others for each output position. */
 struct locally_connected2d {
-    int64_t n, c, h, w;                             /* x (N,C,H,W) */
-    int64_t weight_i, weight_j, k, weight_c, r, s;  /* weight (I,J,K,C,R,S); i, j and c as the caller has them */
-    int64_t bias_k, bias_i, bias_j;                 /* bias (K,I,J), or -1 where it is NULL */
+    int64_t n, c, h, w;                            /* x (N,C,H,W) */
+    int64_t weight_i, weight_j, k, weight_c, r, s; /* weight (I,J,K,C,R,S); i, j and c as the caller has them */
+    int64_t bias_k, bias_i, bias_j;                /* bias (K,I,J), or -1 where it is NULL */
     int64_t stride[2];
     int64_t padding[2][2];
 };
@@ -123,22 +123,22 @@ struct linear {
    then all four pointers are NULL. Invalid: one value for each channel in training; a running variance below 0 in
    evaluation; no variance at all where eps is 0. */
 struct batch_norm2d {
-    int64_t n, c, h, w;                     /* x (N,C,H,W) */
-    int64_t weight_c, bias_c;               /* the lengths of weight and bias, or -1 */
-    int64_t running_mean_c, running_var_c;  /* of running_mean and running_var, and of the new ones, or -1 */
-    int64_t training;                       /* 0 or 1 */
-    double momentum;                        /* how much of the new value, 0 to 1 */
+    int64_t n, c, h, w;                    /* x (N,C,H,W) */
+    int64_t weight_c, bias_c;              /* the lengths of weight and bias, or -1 */
+    int64_t running_mean_c, running_var_c; /* of running_mean and running_var, and of the new ones, or -1 */
+    int64_t training;                      /* 0 or 1 */
+    double momentum;                       /* how much of the new value, 0 to 1 */
     double eps;
 };
 
 /* Batch normalization in training, the images spread over devices: device d holds the next shards[d] of them, perhaps
    none, and the shards add up to n. The statistics are those of all images. */
 struct sync_batch_norm2d {
-    int64_t n, c, h, w;                     /* as for batch_norm2d, and so on */
+    int64_t n, c, h, w;    /* as for batch_norm2d, and so on */
     int64_t weight_c, bias_c;
     int64_t running_mean_c, running_var_c;
-    int64_t devices;                        /* at least 1 */
-    const int64_t *shards;                  /* (devices) */
+    int64_t devices;       /* at least 1 */
+    const int64_t *shards; /* (devices) */
     double momentum;
     double eps;
 };
@@ -147,16 +147,16 @@ struct sync_batch_norm2d {
    of each set. Here x is a row of elements for each set, whatever its shape was. Invalid, here and in the three that
    follow: a set whose elements are all equal where eps is 0. */
 struct layer_norm {
-    int64_t sets, elements;                  /* x (sets, elements) */
-    int64_t weight_elements, bias_elements;  /* the lengths of weight and bias, or -1 */
+    int64_t sets, elements;                 /* x (sets, elements) */
+    int64_t weight_elements, bias_elements; /* the lengths of weight and bias, or -1 */
     double eps;
 };
 
 /* The same, a set being the pixels of C/groups consecutive channels of an image; weight[c] and bias[c]. */
 struct group_norm {
-    int64_t n, c, h, w;        /* x (N,C,H,W) */
+    int64_t n, c, h, w;       /* x (N,C,H,W) */
     int64_t groups;
-    int64_t weight_c, bias_c;  /* the lengths of weight and bias, or -1 */
+    int64_t weight_c, bias_c; /* the lengths of weight and bias, or -1 */
     double eps;
 };
 
