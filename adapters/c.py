@@ -15,7 +15,7 @@ import numpy as np
 
 from .backend import CannotLoad, Unsupported
 from .c_compile import KERNEL, compiled, compiler, version_of
-from .c_interface import FLAT, INTERFACES, INVALID, NO_MEMORY, RENEWED, SUFFIXES, UNSUPPORTED
+from .c_interface import FLAT, FLOATING, INTERFACES, INVALID, NO_MEMORY, RENEWED, SUFFIXES, UNSUPPORTED
 from .c_memory import GuardedBuffers, GuardViolation
 
 __all__ = ["CKernel", "CLibrary", "Function", "GuardViolation", "GuardedBuffers", "compiled", "compiler"]
@@ -53,6 +53,8 @@ class Function:
         if compute is None:
             if dtype.kind in "cb":
                 raise TypeError(f"{self.operation}: x is {dtype}; it must be real numbers")
+            if dtype.kind in "iu" and self.operation in FLOATING:
+                raise TypeError(f"{self.operation}: x is {dtype}; it must be floating-point numbers")
             raise Unsupported(f"{self.operation}: the library has no {dtype} version")
         for name, array in arrays.items():
             if array is not None and array.dtype != dtype:

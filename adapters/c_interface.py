@@ -60,6 +60,9 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
     "sync_batch_norm2d": ("y", *RENEWED),
 }
 
+# Operations that have no problem in integers; of the others it is only that no library here computes with them.
+FLOATING = ("dropout", "dropout2d")
+
 
 def _elements(problem: Any) -> Arrays:
     """Any shape, as a row of elements."""

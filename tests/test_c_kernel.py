@@ -226,6 +226,9 @@ def test_dropout_at_its_limits(kernel: c.CKernel, channels: bool) -> None:
     for p, seed in ((-0.1, 0), (1.1, 0), (float("nan"), 0), (0.5, -1)):
         with pytest.raises(ValueError, match="status 1"):
             dropped(kernel, x, p, seed, channels=channels)
+    function = kernel.dropout2d if channels else kernel.dropout
+    with pytest.raises(TypeError, match="x is int64; it must be floating-point numbers"):
+        function(SimpleNamespace(x=np.ones((1, 1, 2, 2), np.int64), p=0.5, seed=0, training=True))
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
