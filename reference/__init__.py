@@ -16,6 +16,7 @@ from .instance_norm2d import InstanceNorm2d
 from .layer_norm import LayerNorm
 from .linear import Linear
 from .local_response_norm import LocalResponseNorm
+from .locally_connected2d import LocallyConnected2d
 from .max_pool2d import MaxPool2d
 from .op import Clause, InvalidProblem, Op
 from .pad2d import Pad2d
@@ -27,6 +28,7 @@ OPS: tuple[type[Op], ...] = (
     Convolve2d,
     Pad2d,
     Conv2d,
+    LocallyConnected2d,
     MaxPool2d,
     AvgPool2d,
     Relu,
@@ -59,6 +61,7 @@ __all__ = [
     "LayerNorm",
     "Linear",
     "LocalResponseNorm",
+    "LocallyConnected2d",
     "MaxPool2d",
     "Op",
     "Pad2d",
