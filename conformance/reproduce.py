@@ -14,7 +14,7 @@ from convspec.reference import Op
 from convspec.reports.record import ArrayInfo, Failure
 
 from .compare import Evidence, Violation, accepted
-from .script import code, replayed, standalone
+from .script import code, guarded, replayed, standalone
 from .trial import Trial
 
 Tensor = npt.NDArray[Any]
@@ -47,6 +47,7 @@ def describe(found: Found, dtype: str) -> tuple[Failure, str]:
         clause=trial.clause.name,
         dtype=dtype,
         cause=violation.cause,
+        status=violation.status,
         message=violation.message,
         summary=problem.summary(),
         code=code(problem),
@@ -67,8 +68,10 @@ def describe(found: Found, dtype: str) -> tuple[Failure, str]:
     failure.script = f"failures/{failure.id}.py"
     alone = trial.clause.kind == "rule" or (shown.direct and shown.expected is not None)
     if alone:
-        return failure, standalone(trial, failure, shown)
-    return failure, replayed(trial, failure, found.choices, found.budget)
+        script = standalone(trial, failure, shown)
+    else:
+        script = replayed(trial, failure, found.choices, found.budget)
+    return failure, script if violation.status == "fail" else guarded(script, trial.backend.limit)
 
 
 def _blamed(trial: Trial, violation: Violation) -> Evidence | None:
