@@ -42,7 +42,7 @@ FIELDS = {
     "relu": "x(elements)",
     "linear": "x(n,f) weight(o,weight_f) bias(bias_o)",
     "batch_norm2d": f"{IMAGES} {AFFINE} {RUNNING} training:flag momentum:double eps:double",
-    "sync_batch_norm2d": f"{IMAGES} {AFFINE} {RUNNING} *shards(devices) momentum:double eps:double",
+    "sync_batch_norm2d": f"{IMAGES} *shards(devices) {AFFINE} {RUNNING} momentum:double eps:double",
     "layer_norm": "x(sets,elements) weight(weight_elements) bias(bias_elements) eps:double",
     "group_norm": f"{IMAGES} groups {AFFINE} eps:double",
     "instance_norm2d": f"{IMAGES} {AFFINE} eps:double",

@@ -135,10 +135,10 @@ struct batch_norm2d {
    none, and the shards add up to n. The statistics are those of all images. */
 struct sync_batch_norm2d {
     int64_t n, c, h, w;    /* as for batch_norm2d, and so on */
-    int64_t weight_c, bias_c;
-    int64_t running_mean_c, running_var_c;
     int64_t devices;       /* at least 1 */
     const int64_t *shards; /* (devices) */
+    int64_t weight_c, bias_c;
+    int64_t running_mean_c, running_var_c;
     double momentum;
     double eps;
 };
