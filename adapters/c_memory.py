@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 
 PAGE = mmap.PAGESIZE
 GUARD = 1024  # bytes beside an array that are looked at after the call, where no forbidden page follows
-# An array that ends at a forbidden page starts at a multiple of 16 bytes, as memory of malloc does: up to 15 bytes behind
+# An array that ends at a forbidden page starts at a multiple of 16 bytes, as malloc gives: up to 15 bytes after
 # its last element can be read. Large ones keep to cache lines, so that times do not depend on luck.
 ALIGNMENT, LARGE, CACHE_LINE = 16, 1 << 20, 64
 # Guard bands and the outputs before the call hold signalling NaNs, which no arithmetic gives.
