@@ -6,7 +6,6 @@ computed in float32 and rounded once at the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -31,12 +30,13 @@ from convspec.reference import (
     Relu,
 )
 
+from .numpy_backward import Gradients
+from .taps import counted, padded, pooled, slice_of, wide
+
 Tensor = npt.NDArray[Any]
 
-MODES = {"zeros": "constant", "replicate": "edge", "reflect": "reflect", "circular": "wrap"}
 
-
-class NumpyTaps:
+class NumpyTaps(Gradients):
     """Every operation, in NumPy."""
 
     name = "numpy"
@@ -45,44 +45,44 @@ class NumpyTaps:
 
     def pad2d(self, problem: Pad2d) -> Tensor:
         problem.validate()
-        return _padded(problem.x, problem.padding, problem.mode)
+        return padded(problem.x, problem.padding, problem.mode)
 
     def conv2d(self, problem: Conv2d) -> Tensor:
         problem.validate()
-        x = _padded(_wide(problem.x), problem.padding, problem.padding_mode)
-        weight = _wide(problem.weight)
+        x = padded(wide(problem.x), problem.padding, problem.padding_mode)
+        weight = wide(problem.weight)
         n, k, height, width = problem.shape()
         c, g = weight.shape[1], problem.groups
         y = np.zeros((n, k, height, width), x.dtype)
         for r, s in np.ndindex(weight.shape[2:]):
-            rows = _tap(r, problem.dilation[0], problem.stride[0], height)
-            columns = _tap(s, problem.dilation[1], problem.stride[1], width)
+            rows = slice_of(r, problem.dilation[0], problem.stride[0], height)
+            columns = slice_of(s, problem.dilation[1], problem.stride[1], width)
             seen = x[:, :, rows, columns]
             for group in range(g):
                 filters = slice(group * (k // g), (group + 1) * (k // g))
                 channels = seen[:, group * c : (group + 1) * c]
                 y[:, filters] += np.einsum("kc,ncij->nkij", weight[filters, :, r, s], channels)
         if problem.bias is not None:
-            y += _wide(problem.bias)[:, None, None]
+            y += wide(problem.bias)[:, None, None]
         return y.astype(problem.dtype)
 
     def locally_connected2d(self, problem: LocallyConnected2d) -> Tensor:
         problem.validate()
-        x, weight = _padded(_wide(problem.x), problem.padding, "zeros"), _wide(problem.weight)
+        x, weight = padded(wide(problem.x), problem.padding, "zeros"), wide(problem.weight)
         y = np.zeros(problem.output_shape(), x.dtype)
         rows, columns = (
-            [_tap(tap, 1, stride, count) for tap in range(taps)]
+            [slice_of(tap, 1, stride, count) for tap in range(taps)]
             for taps, stride, count in zip(weight.shape[4:], problem.stride, y.shape[2:], strict=True)
         )
         for r, s in np.ndindex(weight.shape[4:]):
             y += np.einsum("ijkc,ncij->nkij", weight[..., r, s], x[:, :, rows[r], columns[s]])
         if problem.bias is not None:
-            y += _wide(problem.bias)
+            y += wide(problem.bias)
         return y.astype(problem.dtype)
 
     def convolve2d(self, problem: Convolve2d) -> Tensor:
         problem.validate()
-        x, kernel = _wide(problem.x), _wide(problem.kernel)
+        x, kernel = wide(problem.x), wide(problem.kernel)
         (h, w), (height, width) = x.shape, kernel.shape
         spread = np.zeros((h + height - 1, w + width - 1), x.dtype)
         for r, s in np.ndindex(height, width):  # each pixel leaves a copy of the kernel around itself
@@ -93,17 +93,17 @@ class NumpyTaps:
     def max_pool2d(self, problem: MaxPool2d) -> Tensor:
         problem.validate()
         y = np.full(problem.shape(), -np.inf, problem.dtype)
-        for at, seen in _pooled(problem, problem.dilation):
+        for at, seen in pooled(problem, problem.dilation):
             y[at] = np.maximum(y[at], seen)
         return y
 
     def avg_pool2d(self, problem: AvgPool2d) -> Tensor:
         problem.validate()
-        total = np.zeros(problem.shape(), _wide(problem.x).dtype)
-        for at, seen in _pooled(problem, (1, 1)):
+        total = np.zeros(problem.shape(), wide(problem.x).dtype)
+        for at, seen in pooled(problem, (1, 1)):
             total[at] += seen
         counts = [
-            _count(n, k, s, pad, size, problem.count_include_pad)
+            counted(n, k, s, pad, size, problem.count_include_pad)
             for n, k, s, pad, size in zip(
                 problem.x.shape[2:],
                 problem.kernel_size,
@@ -122,14 +122,14 @@ class NumpyTaps:
 
     def linear(self, problem: Linear) -> Tensor:
         problem.validate()
-        y = np.einsum("nf,of->no", _wide(problem.x), _wide(problem.weight))
+        y = np.einsum("nf,of->no", wide(problem.x), wide(problem.weight))
         if problem.bias is not None:
-            y = y + _wide(problem.bias)
+            y = y + wide(problem.bias)
         return np.asarray(y).astype(problem.dtype)
 
     def layer_norm(self, problem: LayerNorm) -> Tensor:
         problem.validate()
-        y = _standardized(_wide(problem.x), tuple(range(-problem.axes, 0)), problem.eps)
+        y = _standardized(wide(problem.x), tuple(range(-problem.axes, 0)), problem.eps)
         return _scaled(y, problem.weight, problem.bias).astype(problem.dtype)
 
     def group_norm(self, problem: GroupNorm) -> Tensor:
@@ -140,7 +140,7 @@ class NumpyTaps:
 
     def local_response_norm(self, problem: LocalResponseNorm) -> Tensor:
         problem.validate()
-        x = _wide(problem.x)
+        x = wide(problem.x)
         c = x.shape[1]
         squares = np.pad(x * x, ((0, 0), ((problem.size - 1) // 2, problem.size // 2), (0, 0), (0, 0)))
         total = np.zeros_like(x)
@@ -162,14 +162,11 @@ class NumpyTaps:
         return _dropped(problem, (*problem.x.shape[:2], 1, 1))
 
 
-def _wide(array: Tensor) -> Tensor:
-    return array.astype(np.float32) if array.dtype.itemsize == 2 else array
-
 
 def _grouped(problem: Any, groups: int, axes: tuple[int, ...]) -> Tensor:
     """x in groups of channels (N, G, C/G, H, W), normalized along these axes; weight and bias channel by channel."""
     problem.validate()
-    x = _wide(problem.x)
+    x = wide(problem.x)
     n, c, h, w = x.shape
     y = _standardized(x.reshape(n, groups, c // groups, h, w), axes, problem.eps).reshape(x.shape)
     weight, bias = (None if a is None else a[:, None, None] for a in (problem.weight, problem.bias))
@@ -188,13 +185,13 @@ def _standardized(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
 def _scaled(y: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     """y times the weight plus the bias, where there are such."""
     if weight is not None:
-        y = y * _wide(weight)
-    return y if bias is None else y + _wide(bias)
+        y = y * wide(weight)
+    return y if bias is None else y + wide(bias)
 
 
 def _dropped(problem: Dropout | Dropout2d, draws: tuple[int, ...]) -> Tensor:
     """x / (1 - p) where a uniform number reaches p; selected, not multiplied, so that nothing is made NaN."""
-    x = _wide(problem.x)
+    x = wide(problem.x)
     if not problem.training or problem.p == 0:
         return np.array(problem.x)
     if problem.p == 1:
@@ -204,44 +201,5 @@ def _dropped(problem: Dropout | Dropout2d, draws: tuple[int, ...]) -> Tensor:
     return np.asarray(y).astype(problem.dtype)
 
 
-def _padded(x: Tensor, padding: Any, mode: str) -> Tensor:
-    if mode != "zeros" and not any(map(any, padding)):
-        return x.copy()
-    return np.pad(x, ((0, 0), (0, 0), *padding), MODES[mode])  # type: ignore[call-overload,no-any-return]
 
 
-def _tap(tap: int, dilation: int, stride: int, count: int) -> slice:
-    start = tap * dilation
-    return slice(start, start + (count - 1) * stride + 1, stride)
-
-
-def _pooled(problem: Op, dilation: tuple[int, int]) -> Iterator[tuple[tuple[Any, ...], Tensor]]:
-    """For each tap: the outputs it contributes to, and the input elements that it contributes."""
-    assert isinstance(problem, (MaxPool2d, AvgPool2d))
-    x = _wide(problem.x) if isinstance(problem, AvgPool2d) else problem.x
-    size = problem.shape()[2:]
-    for r, s in np.ndindex(*problem.kernel_size):
-        places = [
-            _reach(tap * d - pad[0], stride, n, count)
-            for tap, d, pad, stride, n, count in zip(
-                (r, s), dilation, problem.padding, problem.stride, x.shape[2:], size, strict=True
-            )
-        ]
-        (i, rows), (j, columns) = places
-        yield (slice(None), slice(None), i, j), x[:, :, rows, columns]
-
-
-def _reach(offset: int, stride: int, length: int, count: int) -> tuple[slice, slice]:
-    """The outputs i whose input position i * stride + offset lies on the image, and those positions."""
-    first = max(0, -(offset // stride))
-    last = min(count - 1, (length - 1 - offset) // stride)
-    if last < first:
-        return slice(0, 0), slice(0, 0)
-    return slice(first, last + 1), slice(first * stride + offset, last * stride + offset + 1, stride)
-
-
-def _count(length: int, taps: int, stride: int, pad: tuple[int, int], count: int, padded: bool) -> Tensor:
-    """How many taps of each window are counted along one axis."""
-    start = np.arange(count) * stride - pad[0]
-    low, high = (-pad[0], length + pad[1]) if padded else (0, length)
-    return np.asarray(np.minimum(start + taps, high) - np.maximum(start, low))

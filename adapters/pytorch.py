@@ -35,6 +35,8 @@ from .backend import CannotLoad
 try:
     import torch
     from torch.nn import functional
+
+    from .pytorch_backward import Gradients
 except ImportError as error:
     raise CannotLoad("torch: PyTorch is not installed; pip install 'convspec[torch]'") from error
 
@@ -43,7 +45,7 @@ Tensor = npt.NDArray[Any]
 MODES = {"zeros": "constant", "replicate": "replicate", "reflect": "reflect", "circular": "circular"}
 
 
-class Torch:
+class Torch(Gradients):
     """Every operation by the functional of its name; padding that it cannot take itself is padded first."""
 
     variants: tuple[str, ...] = ("channels_last",)
@@ -74,7 +76,12 @@ class Torch:
         return True
 
     def to_device(self, array: Tensor) -> Any:
-        """The array as a tensor, sharing memory on the CPU; what PyTorch cannot view (negative steps) is copied."""
+        """The array as a tensor, sharing memory on the CPU; what PyTorch cannot view (negative steps) is copied.
+
+        A tensor, as the gradients give it to the forward operations, stays as it is.
+        """
+        if isinstance(array, torch.Tensor):
+            return array
         if any(step < 0 for step in array.strides) or not array.flags.writeable:
             array = array.copy()
         if array.dtype == np.bool_ or array.dtype.name != "bfloat16":

@@ -1,0 +1,73 @@
+"""The gradients in NumPy, tap by tap: each tap's share is added to what it lay on, where the reference collects.
+
+16-bit arrays are computed in float32 and rounded once at the end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convspec.reference import Conv2dBackward, LinearBackward
+
+from .taps import MODES, padded, slice_of, wide
+
+Tensor = npt.NDArray[Any]
+Gradient = tuple[Tensor, Tensor | None, Tensor | None]
+
+
+class Gradients:
+    """The backward operations."""
+
+    def conv2d_backward(self, problem: Conv2dBackward) -> Gradient:
+        problem.validate()
+        x, weight, g = padded(wide(problem.x), problem.padding, problem.padding_mode), wide(problem.weight), _g(problem)
+        groups, (k, c) = problem.groups, weight.shape[:2]
+        grad_x, grad_weight = np.zeros_like(x), np.zeros_like(weight)
+        for r, s in np.ndindex(weight.shape[2:]):
+            rows = slice_of(r, problem.dilation[0], problem.stride[0], g.shape[2])
+            columns = slice_of(s, problem.dilation[1], problem.stride[1], g.shape[3])
+            for group in range(groups):
+                filters = slice(group * (k // groups), (group + 1) * (k // groups))
+                at = slice(None), slice(group * c, (group + 1) * c), rows, columns
+                grad_x[at] += np.einsum("nkij,kc->ncij", g[:, filters], weight[filters, :, r, s])
+                grad_weight[filters, :, r, s] = np.einsum("nkij,ncij->kc", g[:, filters], x[at])
+        for axis, sides in enumerate(problem.padding):
+            grad_x = _folded(grad_x, 2 + axis, problem.x.shape[2 + axis], sides, problem.padding_mode)
+        return _narrow(problem, grad_x, grad_weight, g.sum(axis=(0, 2, 3)))
+
+    def linear_backward(self, problem: LinearBackward) -> Gradient:
+        problem.validate()
+        g = _g(problem)
+        grad_x = np.einsum("no,of->nf", g, wide(problem.weight))
+        grad_weight = np.einsum("no,nf->of", g, wide(problem.x))
+        return _narrow(problem, grad_x, grad_weight, g.sum(axis=0))
+
+
+def _g(problem: Any) -> Tensor:
+    return wide(problem.grad_output)
+
+
+def _narrow(problem: Any, grad_x: Tensor, grad_weight: Tensor, grad_bias: Tensor) -> Gradient:
+    """Rounded to the dtype of the problem; None for a parameter that is not there."""
+    dtype = problem.dtype
+    return (
+        grad_x.astype(dtype),
+        None if problem.weight is None else grad_weight.astype(dtype),
+        None if problem.bias is None else grad_bias.astype(dtype),
+    )
+
+
+def _folded(grad: Tensor, axis: int, length: int, sides: tuple[int, int], mode: str) -> Tensor:
+    """The gradient of a padded axis, each element of the border added to the one that it copies."""
+    rows = np.moveaxis(grad, axis, 0)
+    if mode == "zeros":
+        inside = rows[sides[0] : sides[0] + length]
+    else:
+        copies = np.arange(length) if not any(sides) else np.pad(np.arange(length), sides, MODES[mode])  # type: ignore[call-overload]
+        inside = np.zeros((length, *rows.shape[1:]), grad.dtype)
+        for row, source in zip(rows, copies, strict=True):
+            inside[source] += row
+    return np.moveaxis(inside, 0, axis)
