@@ -30,7 +30,10 @@ class Evidence:
     worst: tuple[int, ...] | None = None
     wrong: int = 0
     direct: bool = True  # `expected` is the truth of `problem`; otherwise the other side of a law
-    output: str = "y"  # which output of the operation this is
+    output: str = ""  # which output of the operation this is; the first, if none is named
+
+    def __post_init__(self) -> None:
+        self.output = self.output or self.problem.outputs[0]
 
 
 class Violation(Exception):
@@ -164,7 +167,7 @@ def wrong_values(
     bound: Array,
     bad: npt.NDArray[np.bool_],
     what: str = "expected",
-    output: str = "y",
+    output: str = "",
 ) -> Violation:
     """The violation that these elements make, told by the one that is furthest off."""
     with np.errstate(invalid="ignore", over="ignore"):
@@ -173,14 +176,14 @@ def wrong_values(
     worst = tuple(int(k) for k in np.unravel_index(int(np.argmax(order)), bad.shape))
     got, due, most = float(actual[worst]), float(expected[worst]), float(bound[worst])
     cause = "NaN where a number is due" if np.isnan(got) and not np.isnan(due) else "wrong values"
-    place = f"{output}[{','.join(map(str, worst))}]"
+    place = f"{output or 'y'}[{','.join(map(str, worst))}]"
     off = "must be exact" if most == 0 else f"off by {float(error[worst]):.3g}, bound {most:.3g}"
     message = f"{place}: got {show(got)}, {what} {show(due)}; {off}; {int(bad.sum())} of {bad.size} elements differ"
     evidence = Evidence(problem, actual, expected, bound, worst, int(bad.sum()), output=output)
     return Violation(cause, message, evidence)
 
 
-def agree(problem: Op, left: Measured | Array, right: Measured | Array, output: str = "y") -> None:
+def agree(problem: Op, left: Measured | Array, right: Measured | Array, output: str = "") -> None:
     """Both sides of a law must agree within what each of them may be off. Raises Violation otherwise."""
     left = left if isinstance(left, Measured) else Measured(left)
     right = right if isinstance(right, Measured) else Measured(right)

@@ -172,5 +172,12 @@ def joined(outputs: dict[str, Measured]) -> Measured:
 
 
 def inner(measured: Measured, known: Tensor) -> Measured:
-    """The inner product with a known array."""
+    """The inner product with a known array; of what may have overflowed nothing is known."""
+    if not np.isfinite(measured.value).all():
+        return Measured(np.zeros(()), np.inf)
     return (measured * as_float(known)).rearranged(np.ravel).sum(0)
+
+
+def total(array: Tensor, axes: tuple[int, ...]) -> Measured:
+    """The sum of known numbers along axes."""
+    return Measured(array).sum(axes)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .backward import joined
+from .backward import joined, total
 from .measured import Measured
 from .op import Run, Sides, law
 from .pick import Pick
@@ -36,7 +36,7 @@ def the_bias_collects_its_outputs(problem: Problem, run: Run, pick: Pick) -> Sid
     """grad_bias is the sum of grad_output over all outputs to which the bias is added."""
     if problem.bias is None:
         return None
-    return run.outputs(problem)["grad_bias"], Measured(problem.grad_output).sum(problem.shared)
+    return run.outputs(problem)["grad_bias"], total(problem.grad_output, problem.shared)
 
 
 @law("BWD-06")

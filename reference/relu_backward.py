@@ -1,0 +1,83 @@
+"""The gradient of the rectifier."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from . import backward, backward_clauses, backward_laws
+from .backward import Backward
+from .op import STRICT, Run, Sides, Tensor, example, law, operation
+from .pick import Pick
+from .relu import Relu
+from .rounding import Arithmetic, Bound
+
+Array = npt.NDArray[np.float64]
+Worked = list[tuple[Any, Array]]
+
+
+@operation
+class ReluBackward(Backward):
+    """The gradient of the rectifier, from the gradient of its output.
+
+        grad_x = grad_output if x > 0, else 0
+
+    At x = 0, of either sign, the gradient is 0. The gradient is selected, not multiplied by a mask: where x <= 0 it is
+    0 also for an infinite or undefined grad_output. What comes back where x is NaN is not specified. Nothing is
+    computed, so the result is exact in every format.
+
+    Source: the chain rule on the lecture's activation; PyTorch threshold_backward, whose gradient at 0 this is.
+    """
+
+    x: Tensor  # any shape
+    grad_output: Tensor  # that of x, the gradient of the output
+
+    fresh = False
+    chapters = (backward.of_forward(Relu), backward_clauses)
+    the_input_times_its_gradient = backward_laws.the_input_times_its_gradient
+
+    @property
+    def forward(self) -> Relu:
+        return backward.forward_of(self, Relu)
+
+    def references(self) -> dict[str, Array]:
+        return {"grad_x": np.where(np.asarray(self.x, np.float64) > 0, np.asarray(self.grad_output, np.float64), 0.0)}
+
+    def judgements(self, arithmetic: Arithmetic) -> dict[str, Bound]:
+        return {"grad_x": Bound.exact(self.x.shape)}
+
+    @staticmethod
+    def terms(forward: Relu) -> int:
+        return 1
+
+    @classmethod
+    def draw(cls, pick: Pick) -> Self:
+        return cls.drawn(Relu.draw(pick), pick)
+
+    @law("BWD-10")
+    def it_is_the_gradient_times_the_slope(self, run: Run, pick: Pick) -> Sides | None:
+        """With a gradient of ones, 1 where relu(x) = x > 0 and 0 elsewhere; times grad_output, the gradient."""
+        ones = run.values(self.but(grad_output=np.ones_like(self.grad_output)))
+        return run.values(self), ones * np.asarray(self.grad_output, np.float64)
+
+    @law("BWD-10")
+    def only_signs_of_the_input_matter(self, run: Run, pick: Pick) -> Sides | None:
+        """The gradient for x is that for its signs, -1, 0 and 1."""
+        return run.values(self), run.values(self.but(x=np.sign(self.x).astype(self.dtype)))
+
+    @law("BWD-11, GEN-18", STRICT)
+    def what_is_closed_lets_nothing_through(self, run: Run, pick: Pick) -> Sides | None:
+        """A NaN or an infinity in grad_output comes through where x > 0, becomes 0 elsewhere, and touches no other
+        element."""
+        grad = np.array(self.grad_output)
+        grad.reshape(-1)[pick.integer(0, grad.size - 1)] = pick.one_of((np.nan, np.inf, -np.inf))
+        spoilt = self.but(grad_output=grad)
+        return run.values(spoilt), spoilt.reference()
+
+    @example("BWD-10, ACT-01")
+    def closed_at_zero(cls: Any, dtype: np.dtype[Any]) -> Worked:
+        """x = -inf, -1, -0, 0, 2 and inf let 1 2 3 4 5 6 through as 0 0 0 0 5 6."""
+        x = np.array([-np.inf, -1.0, -0.0, 0.0, 2.0, np.inf]).astype(dtype)
+        return [(cls(x=x, grad_output=np.arange(1.0, 7).astype(dtype)), np.array([0.0, 0, 0, 0, 5, 6]))]
