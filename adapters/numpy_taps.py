@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from convspec.reference import (
     AvgPool2d,
+    BatchNorm2d,
     Conv2d,
     Convolve2d,
     GroupNorm,
@@ -29,6 +30,7 @@ from convspec.reference import (
 )
 
 Tensor = npt.NDArray[Any]
+Outputs = tuple[Tensor | None, ...]
 
 MODES = {"zeros": "constant", "replicate": "edge", "reflect": "reflect", "circular": "wrap"}
 
@@ -110,6 +112,17 @@ class NumpyTaps:
             y = y + _wide(problem.bias)
         return np.asarray(y).astype(problem.dtype)
 
+    def batch_norm2d(self, problem: BatchNorm2d) -> Outputs:
+        problem.validate()
+        x = _wide(problem.x)
+        if not problem.training:
+            assert problem.running_mean is not None
+            assert problem.running_var is not None
+            y = _normalized(problem, _wide(problem.running_mean), _wide(problem.running_var))
+            return y, problem.running_mean.copy(), problem.running_var.copy()
+        mean, squares = _moments(x)
+        return _trained(problem, mean, squares)
+
     def layer_norm(self, problem: LayerNorm) -> Tensor:
         problem.validate()
         y = _standardized(_wide(problem.x), tuple(range(-problem.axes, 0)), problem.eps)
@@ -165,6 +178,36 @@ def _scaled(y: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     if weight is not None:
         y = y * _wide(weight)
     return y if bias is None else y + _wide(bias)
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of each channel over all images, and the sum of the squares about it; zeros where there are no elements."""
+    if not x.size:
+        return np.zeros(x.shape[1], x.dtype), np.zeros(x.shape[1], x.dtype)
+    mean = x.mean(axis=(0, 2, 3))
+    return mean, np.square(x - mean[:, None, None]).sum(axis=(0, 2, 3))
+
+
+def _normalized(problem: Any, mean: Tensor, variance: Tensor) -> Tensor:
+    """x with this mean and variance of each channel, weight and bias."""
+    x = _wide(problem.x)
+    y = (x - mean[:, None, None]) / np.sqrt(variance + x.dtype.type(problem.eps))[:, None, None]
+    weight, bias = (None if a is None else a[:, None, None] for a in (problem.weight, problem.bias))
+    return np.asarray(_scaled(y, weight, bias)).astype(problem.dtype)
+
+
+def _trained(problem: Any, mean: Tensor, squares: Tensor) -> Outputs:
+    """A training step with the mean of each channel and the sum of the squares about it."""
+    m, scalar = problem.x.size // max(problem.x.shape[1], 1), mean.dtype.type
+    if not m:
+        kept = (None if a is None else a.copy() for a in (problem.running_mean, problem.running_var))
+        return (problem.x.copy(), *kept)
+    y = _normalized(problem, mean, squares / scalar(m))
+    new = [
+        None if old is None else (scalar(1 - problem.momentum) * _wide(old) + scalar(problem.momentum) * batch)
+        for old, batch in ((problem.running_mean, mean), (problem.running_var, squares / scalar(max(m - 1, 1))))
+    ]
+    return (y, *(None if a is None else np.asarray(a).astype(problem.dtype) for a in new))
 
 
 def _padded(x: Tensor, padding: Any, mode: str) -> Tensor:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from convspec.reference import (
     AvgPool2d,
+    BatchNorm2d,
     Conv2d,
     Convolve2d,
     GroupNorm,
@@ -45,7 +46,8 @@ class Torch:
     dtypes = ("float32", "float64", "float16", "bfloat16")
     # Its batch and instance normalization of 16-bit images keep mean and deviation in the images' own format.
     arithmetic: Any = {  # noqa: RUF012
-        ("instance_norm2d", d): replace(Arithmetic.ieee(d), name="16-bit statistics", statistics=d)
+        (op, d): replace(Arithmetic.ieee(d), name="16-bit statistics", statistics=d)
+        for op in ("batch_norm2d", "instance_norm2d")
         for d in ("float16", "bfloat16")
     }
 
@@ -57,7 +59,8 @@ class Torch:
         self.layout = torch.channels_last if "channels_last" in variants else torch.contiguous_format
 
     def supports(self, problem: Op) -> bool:
-        """PyTorch pools with symmetric padding of at most half a window; no local responses of 16 bits."""
+        """PyTorch pools with symmetric padding of at most half a window; no local responses of 16 bits; no training
+        step with eps = 0."""
         if isinstance(problem, (MaxPool2d, AvgPool2d)):
             return all(
                 before == after and 2 * before <= size
@@ -65,6 +68,8 @@ class Torch:
             )
         if isinstance(problem, LocalResponseNorm):
             return problem.dtype.itemsize > 2
+        if isinstance(problem, BatchNorm2d):
+            return not problem.training or problem.eps != 0
         return True
 
     def to_device(self, array: Tensor) -> Any:
@@ -134,6 +139,18 @@ class Torch:
             raise ValueError(f"x and weight have {problem.x.ndim} and {problem.weight.ndim} axes, not 2")
         bias = None if problem.bias is None else self.to_device(problem.bias)
         return functional.linear(self.to_device(problem.x), self.to_device(problem.weight), bias)
+
+    def batch_norm2d(self, problem: BatchNorm2d) -> Any:
+        if problem.x.ndim != 4:
+            raise ValueError(f"x has {problem.x.ndim} axes, not 4")
+        weight, bias = self._affine(problem)
+        # PyTorch updates the running statistics where they are.
+        mean, var = (
+            None if a is None else self.to_device(a).clone() for a in (problem.running_mean, problem.running_var)
+        )
+        settings = problem.training, problem.momentum, problem.eps
+        y = functional.batch_norm(self.to_device(problem.x), mean, var, weight, bias, *settings)
+        return y, mean, var
 
     def layer_norm(self, problem: LayerNorm) -> Any:
         rank = problem.x.ndim

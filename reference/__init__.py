@@ -8,6 +8,7 @@ Usable alone, with NumPy only::
 """
 
 from .avg_pool2d import AvgPool2d
+from .batch_norm2d import BatchNorm2d
 from .composition import Composition
 from .conv2d import Conv2d
 from .convolve2d import Convolve2d
@@ -31,6 +32,7 @@ OPS: tuple[type[Op], ...] = (
     AvgPool2d,
     Relu,
     Linear,
+    BatchNorm2d,
     LayerNorm,
     GroupNorm,
     InstanceNorm2d,
@@ -49,6 +51,7 @@ __all__ = [
     "OPS",
     "SPECIFIED",
     "AvgPool2d",
+    "BatchNorm2d",
     "Clause",
     "Composition",
     "Conv2d",

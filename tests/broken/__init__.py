@@ -4,7 +4,7 @@ A clause that no broken backend fails could be deleted without anyone noticing; 
 `TABLE` holds both directions.
 """
 
-from . import conv2d, convolve2d, every, linear, local_response_norm, normalize, pad2d, pool, relu
+from . import batch_norm, conv2d, convolve2d, every, linear, local_response_norm, normalize, pad2d, pool, relu
 from .base import TABLE, Broken, Right
 
 TABLE.sort(key=lambda entry: entry.op)
@@ -13,6 +13,7 @@ __all__ = [
     "TABLE",
     "Broken",
     "Right",
+    "batch_norm",
     "conv2d",
     "convolve2d",
     "every",

@@ -13,6 +13,7 @@ from convspec.reference.window import windows
 
 from .base import Right, Tensor, rounded, significant, wide
 from .conv2d import RightConv2d
+from .legal_batch_norm import LEGAL_BATCH_NORM
 
 
 def products(problem: Any, dtype: Any = None) -> tuple[Tensor, Tensor]:
@@ -346,4 +347,5 @@ LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
     (RoundsToElevenBits, ("conv2d",)),
     (ScattersPixels, ("convolve2d",)),
     (PadsColumnsFirst, ("pad2d",)),
+    *LEGAL_BATCH_NORM,
 )
