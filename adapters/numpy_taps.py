@@ -27,6 +27,7 @@ from convspec.reference import (
     Pad2d,
     PixelGroupNorm,
     Relu,
+    SyncBatchNorm2d,
 )
 
 Tensor = npt.NDArray[Any]
@@ -122,6 +123,21 @@ class NumpyTaps:
             return y, problem.running_mean.copy(), problem.running_var.copy()
         mean, squares = _moments(x)
         return _trained(problem, mean, squares)
+
+    def sync_batch_norm2d(self, problem: SyncBatchNorm2d) -> Outputs:
+        problem.validate()
+        x, first = _wide(problem.x), 0
+        counts, means, squares = [], [], []  # what each device knows of its images, and sends to the others
+        for size in problem.shards:
+            mean, square = _moments(x[first : first + size])
+            first += size
+            counts.append(x.dtype.type(size * x.shape[2] * x.shape[3]))
+            means.append(mean)
+            squares.append(square)
+        total = max(sum(counts), x.dtype.type(1))
+        mean = np.asarray(sum(n * m for n, m in zip(counts, means, strict=True)) / total)
+        between = [n * np.square(m - mean) for n, m in zip(counts, means, strict=True)]
+        return _trained(problem, mean, np.sum(squares, axis=0) + np.sum(between, axis=0))
 
     def layer_norm(self, problem: LayerNorm) -> Tensor:
         problem.validate()

@@ -22,6 +22,7 @@ from .op import Clause, InvalidProblem, Op
 from .pad2d import Pad2d
 from .pixel_group_norm import PixelGroupNorm
 from .relu import Relu
+from .sync_batch_norm2d import SyncBatchNorm2d
 
 # The table of contents.
 OPS: tuple[type[Op], ...] = (
@@ -33,6 +34,7 @@ OPS: tuple[type[Op], ...] = (
     Relu,
     Linear,
     BatchNorm2d,
+    SyncBatchNorm2d,
     LayerNorm,
     GroupNorm,
     InstanceNorm2d,
@@ -67,4 +69,5 @@ __all__ = [
     "Pad2d",
     "PixelGroupNorm",
     "Relu",
+    "SyncBatchNorm2d",
 ]

@@ -99,6 +99,7 @@ def work(problem: Op) -> int:
         "max_pool2d": lambda p: p.kernel_size[0] * p.kernel_size[1],
         "avg_pool2d": lambda p: p.kernel_size[0] * p.kernel_size[1],
         "batch_norm2d": in_a_channel,
+        "sync_batch_norm2d": in_a_channel,
         "layer_norm": lambda p: int(np.prod(p.x.shape[-p.axes :])),
         "group_norm": lambda p: p.x[0].size // p.groups if p.x.size else 0,
         "instance_norm2d": lambda p: p.x[0, 0].size if p.x.size else 0,
@@ -272,6 +273,11 @@ def stored(p: Any, before: Any, batch: Any) -> Any:
     return before + share * (batch - before)
 
 
+def sync_batch_norm2d(p: Any, a: Any, n: int, c: int, h: int, w: int, magnitude: bool = False) -> Any:
+    """The set is the channel of all images, wherever they are held."""
+    return in_group(p, a, (n, c, h, w), of_channel(a, c), magnitude)
+
+
 def running_mean(p: Any, a: Any, c: int, magnitude: bool = False) -> Any:
     """Changed by a training step that sees elements: towards their mean."""
     elements = of_channel(a, c)
@@ -342,6 +348,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
         avg_pool2d,
         relu,
         batch_norm2d,
+        sync_batch_norm2d,
         layer_norm,
         group_norm,
         instance_norm2d,

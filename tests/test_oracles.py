@@ -25,6 +25,7 @@ from convspec.reference import (
     Pad2d,
     PixelGroupNorm,
     Relu,
+    SyncBatchNorm2d,
 )
 from convspec.reference.pick import RandomPick
 from convspec.reference.rounding import FORMATS, Arithmetic, dtype_named
@@ -299,6 +300,17 @@ def test_batch_norm2d_is_torchs(dtype: str) -> None:
 
 
 @over_dtypes
+def test_sync_batch_norm2d_is_torchs_batch_norm(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    for p in drawn(SyncBatchNorm2d, dtype):
+        mean, var = torch_running(torch, p)
+        x, eps = torch_image(torch, p.x), p.eps or 1e-300
+        y = torch.nn.functional.batch_norm(x, mean, var, *torch_affine(torch, p), True, p.momentum, eps)
+        same_normalized(p, y.numpy())
+        same_stored(p, (mean, var))
+
+
+@over_dtypes
 def test_layer_norm_is_torchs(dtype: str) -> None:
     torch = pytest.importorskip("torch")
     for p in drawn(LayerNorm, dtype):
@@ -339,5 +351,5 @@ def test_local_response_norm_is_torchs(dtype: str) -> None:
 
 def test_every_operation_has_an_oracle() -> None:
     judged = {Conv2d, Convolve2d, Linear, Pad2d, MaxPool2d, AvgPool2d, Relu, BatchNorm2d, LayerNorm}
-    judged |= {GroupNorm, InstanceNorm2d, PixelGroupNorm, LocalResponseNorm}
+    judged |= {GroupNorm, InstanceNorm2d, PixelGroupNorm, LocalResponseNorm, SyncBatchNorm2d}
     assert judged == set(OPS)

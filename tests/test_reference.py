@@ -26,7 +26,8 @@ Array = npt.NDArray[np.float64]
 DTYPES = tuple(FORMATS)
 CASES = {"float32": 70, "float64": 70, "float16": 12, "bfloat16": 12}
 ONLY_SELECTING = {"pad2d", "max_pool2d", "relu"}
-NORMS = {"batch_norm2d", "layer_norm", "group_norm", "instance_norm2d", "pixel_group_norm", "local_response_norm"}
+NORMS = {"batch_norm2d", "sync_batch_norm2d", "layer_norm", "group_norm", "instance_norm2d", "pixel_group_norm"}
+NORMS |= {"local_response_norm"}
 
 
 def clauses(kind: str) -> list[Any]:

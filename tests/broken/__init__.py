@@ -4,7 +4,19 @@ A clause that no broken backend fails could be deleted without anyone noticing; 
 `TABLE` holds both directions.
 """
 
-from . import batch_norm, conv2d, convolve2d, every, linear, local_response_norm, normalize, pad2d, pool, relu
+from . import (
+    batch_norm,
+    conv2d,
+    convolve2d,
+    every,
+    linear,
+    local_response_norm,
+    normalize,
+    pad2d,
+    pool,
+    relu,
+    sync_batch_norm,
+)
 from .base import TABLE, Broken, Right
 
 TABLE.sort(key=lambda entry: entry.op)
@@ -23,4 +35,5 @@ __all__ = [
     "pad2d",
     "pool",
     "relu",
+    "sync_batch_norm",
 ]

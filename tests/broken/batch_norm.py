@@ -19,6 +19,12 @@ class RightBatchNorm(Right):
     axes: tuple[int, ...] = (0, 2, 3)
 
     def batch_norm2d(self, problem: Any) -> Any:
+        return self.computed(problem)
+
+    def sync_batch_norm2d(self, problem: Any) -> Any:
+        return self.computed(problem)
+
+    def computed(self, problem: Any) -> Any:
         problem.validate()
         with np.errstate(all="ignore"):
             if not problem.x.size:
@@ -70,10 +76,22 @@ class RightBatchNorm(Right):
         return (1 - momentum) * old + momentum * new
 
 
+def steps(clauses: str, **more: str) -> dict[str, str]:
+    """The same clauses for a training step on one device and on several, and more for each."""
+    return {name: f"{clauses} {more.get(name, '')}" for name in ("batch_norm2d", "sync_batch_norm2d")}
+
+
 # What is stored.
 
 
-@broken(60, batch_norm2d="a_doubled_batch_stores_a_smaller_variance four_numbers within_the_bound")
+@broken(
+    60,
+    **steps(
+        "a_doubled_batch_stores_a_smaller_variance within_the_bound",
+        batch_norm2d="four_numbers",
+        sync_batch_norm2d="three_and_five",
+    ),
+)
 class StoresTheBiasedVariance(RightBatchNorm):
     """The variance is stored as it is used, and nothing says so."""
 
@@ -84,8 +102,11 @@ class StoresTheBiasedVariance(RightBatchNorm):
 
 @broken(
     60,
-    batch_norm2d="momentum_zero_keeps_the_statistics momentum_one_replaces_the_statistics"
-    " an_update_is_a_weighted_mean steps_add_up evaluation_follows_training four_numbers within_the_bound",
+    **steps(
+        "momentum_zero_keeps_the_statistics momentum_one_replaces_the_statistics an_update_is_a_weighted_mean"
+        " steps_add_up within_the_bound",
+        batch_norm2d="evaluation_follows_training four_numbers",
+    ),
 )
 class TakesMomentumTheOtherWayRound(RightBatchNorm):
     """momentum is the weight of the old value."""
@@ -94,7 +115,7 @@ class TakesMomentumTheOtherWayRound(RightBatchNorm):
         return super().updated(old, new, 1 - momentum)
 
 
-@broken(60, batch_norm2d="steps_add_up momentum_one_replaces_the_statistics within_the_bound")
+@broken(60, **steps("steps_add_up momentum_one_replaces_the_statistics within_the_bound"))
 class AddsUpWithoutForgetting(RightBatchNorm):
     """The share of the new value is added, and nothing is taken from the old one."""
 
@@ -102,7 +123,7 @@ class AddsUpWithoutForgetting(RightBatchNorm):
         return old + momentum * new
 
 
-@broken(60, batch_norm2d="only_the_data_are_stored stored_statistics_follow_the_data within_the_bound")
+@broken(60, **steps("only_the_data_are_stored stored_statistics_follow_the_data within_the_bound"))
 class StoresEps(RightBatchNorm):
     """The variance is stored with eps in it, as it is under the root."""
 
@@ -111,7 +132,7 @@ class StoresEps(RightBatchNorm):
         return mean, variance + problem.eps
 
 
-@broken(60, batch_norm2d="a_channel_stores_its_own two_images_of_two_channels within_the_bound")
+@broken(60, **steps("a_channel_stores_its_own within_the_bound", batch_norm2d="two_images_of_two_channels"))
 class StoresOneVarianceForAll(RightBatchNorm):
     """The mean of the channels' variances is stored for each of them."""
 
@@ -165,28 +186,34 @@ class UpdatesInPlace(Right):
 # What is normalized with.
 
 
-@broken(60, batch_norm2d="the_whole_batch_counts it_is_instance_norm_of_the_batch_as_one_image within_the_bound")
+@broken(
+    60,
+    **steps(
+        "the_whole_batch_counts within_the_bound",
+        batch_norm2d="it_is_instance_norm_of_the_batch_as_one_image two_images_of_two_channels",
+    ),
+)
 class NormalizesEachImageAlone(RightBatchNorm):
     """The statistics are those of the channel in its own image."""
 
     axes = (2, 3)
 
 
-@broken(60, batch_norm2d="one_image images_as_channels_are_instance_norm two_images_of_two_channels within_the_bound")
+@broken(60, **steps("one_image within_the_bound", batch_norm2d="images_as_channels_are_instance_norm"))
 class NormalizesEveryPixelAlone(RightBatchNorm):
     """The statistics are those of the channel at one pixel, over the images."""
 
     axes = (0,)
 
 
-@broken(60, batch_norm2d="a_channel_is_the_same_alone two_images_of_two_channels within_the_bound")
+@broken(60, **steps("a_channel_is_the_same_alone within_the_bound", batch_norm2d="two_images_of_two_channels"))
 class NormalizesAllChannels(RightBatchNorm):
     """The statistics are those of the whole batch, over all channels."""
 
     axes = (0, 1, 2, 3)
 
 
-@broken(60, batch_norm2d="channels_may_be_permuted a_channel_is_the_same_alone weight_and_bias_act_last")
+@broken(60, **steps("channels_may_be_permuted a_channel_is_the_same_alone weight_and_bias_act_last"))
 class ScalesAsTheFirstChannel(RightBatchNorm):
     """Every channel gets the weight and bias of the first."""
 
@@ -196,7 +223,7 @@ class ScalesAsTheFirstChannel(RightBatchNorm):
         return super().scaled(problem.but(weight=weight, bias=bias), y)
 
 
-@broken(60, batch_norm2d="training_does_not_use_what_is_stored the_whole_batch_counts four_numbers within_the_bound")
+@broken(60, **steps("training_does_not_use_what_is_stored the_whole_batch_counts within_the_bound"))
 class TrainsWithWhatIsStored(RightBatchNorm):
     """A training step normalizes with the running statistics, where there are any."""
 
@@ -206,7 +233,7 @@ class TrainsWithWhatIsStored(RightBatchNorm):
         return wide(problem.running_mean)[:, None, None], wide(problem.running_var)[:, None, None]
 
 
-@broken(60, batch_norm2d="training_does_not_use_what_is_stored four_numbers within_the_bound")
+@broken(60, **steps("training_does_not_use_what_is_stored within_the_bound", batch_norm2d="four_numbers"))
 class TrainsWithWhatItStores(RightBatchNorm):
     """A training step normalizes with the running statistics as they are after it."""
 

@@ -152,6 +152,7 @@ class RefusesNegativeSteps(Right):
     relu="an_empty_array",
     linear="an_empty_batch no_inputs",
     batch_norm2d="an_empty_batch",
+    sync_batch_norm2d="an_empty_batch",
     layer_norm="an_empty_batch",
     group_norm="an_empty_batch",
     instance_norm2d="an_empty_batch",
@@ -226,6 +227,10 @@ class SupportsRaises(Right):
     batch_norm2d="x_has_four_axes weight_is_one_per_channel bias_is_one_per_channel running_mean_is_one_per_channel"
     " running_var_is_one_per_channel running_statistics_come_together momentum_is_a_share more_than_one_value"
     " evaluation_needs_running_statistics eps_is_not_negative",
+    sync_batch_norm2d="x_has_four_axes weight_is_one_per_channel bias_is_one_per_channel"
+    " running_mean_is_one_per_channel running_var_is_one_per_channel running_statistics_come_together"
+    " momentum_is_a_share more_than_one_value shards_are_whole shards_are_not_negative shards_add_up_to_the_batch"
+    " eps_is_not_negative",
     layer_norm="axes_is_whole axes_leave_the_images weight_has_the_normalized_shape bias_has_the_normalized_shape"
     " eps_is_not_negative",
     group_norm="x_has_four_axes weight_is_one_per_channel bias_is_one_per_channel groups_is_whole groups_is_positive"

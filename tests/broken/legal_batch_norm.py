@@ -6,6 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from convspec.reference import BatchNorm2d
+from convspec.reference.running import NAMES
+from convspec.reference.shards import slices
+
 from .base import Right, Tensor
 
 Outputs = tuple[Tensor | None, ...]
@@ -65,6 +69,50 @@ class FoldsRunningMoments(Steps):
         return mean, squares / x.dtype.type(x.shape[1])
 
 
+class MergesDevicesOneByOne(Steps):
+    """Each device's mean and squares are merged into those of the devices before it (Chan, Golub and LeVeque)."""
+
+    def sync_batch_norm2d(self, problem: Any) -> Outputs:
+        problem.validate()
+        self.parts = [part for part in slices(problem) if part.stop > part.start]
+        self.pixels = problem.x.shape[2] * problem.x.shape[3]
+        fields = {name: getattr(problem, name) for name in ("x", "weight", "bias", *NAMES, "momentum", "eps")}
+        return self.batch_norm2d(BatchNorm2d(**fields))
+
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        scalar, count = x.dtype.type, 0
+        mean, squares = np.zeros(len(x), x.dtype), np.zeros(len(x), x.dtype)
+        for part in self.parts:
+            own = x[:, part.start * self.pixels : part.stop * self.pixels]
+            m, off = own.shape[1], own.mean(axis=1) - mean
+            squares = squares + np.square(own - own.mean(axis=1)[:, None]).sum(axis=1)
+            squares = squares + off * off * scalar(count) * scalar(m) / scalar(count + m)
+            mean = mean + off * (scalar(m) / scalar(count + m))
+            count += m
+        return mean, squares / scalar(count)
+
+
+class SendsInverseDeviations(MergesDevicesOneByOne):
+    """The devices send 1 / sqrt(v + eps), from which the variance is taken back, as PyTorch's kernels do."""
+
+    def sync_batch_norm2d(self, problem: Any) -> Outputs:
+        self.eps = problem.dtype.type(problem.eps)
+        return super().sync_batch_norm2d(problem)
+
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        scalar = x.dtype.type
+        parts = [x[:, part.start * self.pixels : part.stop * self.pixels] for part in self.parts]
+        shares = [scalar(part.shape[1]) / scalar(x.shape[1]) for part in parts]
+        means = [part.mean(axis=1) for part in parts]
+        inverses = [scalar(1) / np.sqrt(part.var(axis=1) + self.eps) for part in parts]
+        mean = np.asarray(sum(w * m for w, m in zip(shares, means, strict=True)))
+        terms = [
+            w * (scalar(1) / (r * r) - self.eps + (m - mean) ** 2)
+            for w, m, r in zip(shares, means, inverses, strict=True)
+        ]
+        return mean, np.maximum(np.asarray(sum(terms)), scalar(0))
+
+
 class StoresBiasedAndSaysSo(Right):
     """The variance is stored biased, as it is declared."""
 
@@ -73,9 +121,14 @@ class StoresBiasedAndSaysSo(Right):
     def batch_norm2d(self, problem: Any) -> Any:
         return self.answer(problem.declared(self.conventions))
 
+    def sync_batch_norm2d(self, problem: Any) -> Any:
+        return self.answer(problem.declared(self.conventions))
+
 
 LEGAL_BATCH_NORM: tuple[tuple[type, tuple[str, ...]], ...] = (
     (FoldsMomentsOfOnePass, ("batch_norm2d",)),
     (FoldsRunningMoments, ("batch_norm2d",)),
-    (StoresBiasedAndSaysSo, ("batch_norm2d",)),
+    (MergesDevicesOneByOne, ("sync_batch_norm2d",)),
+    (SendsInverseDeviations, ("sync_batch_norm2d",)),
+    (StoresBiasedAndSaysSo, ("batch_norm2d", "sync_batch_norm2d")),
 )

@@ -11,7 +11,7 @@ from convspec.reference.sets import held
 
 from .base import Array, Right, Tensor, broken, last_pair_repeats, rounded, wide
 
-NORMS = ("batch_norm2d", "layer_norm", "group_norm", "instance_norm2d", "pixel_group_norm")
+NORMS = ("batch_norm2d", "sync_batch_norm2d", "layer_norm", "group_norm", "instance_norm2d", "pixel_group_norm")
 
 
 def norms(clauses: str, **more: str) -> dict[str, str]:
@@ -61,6 +61,7 @@ def deviations(x: Array) -> tuple[Array, Array]:
 
 WORKED = {
     "batch_norm2d": "four_numbers",
+    "sync_batch_norm2d": "three_and_five",
     "layer_norm": "four_numbers",
     "group_norm": "two_groups",
     "instance_norm2d": "two_channels",
@@ -68,7 +69,10 @@ WORKED = {
 }
 
 
-UNBIASED = "four_numbers a_doubled_batch_gives_the_same_twice"
+UNBIASED = {
+    "batch_norm2d": "four_numbers a_doubled_batch_gives_the_same_twice",
+    "sync_batch_norm2d": "three_and_five a_doubled_batch_gives_the_same_twice",
+}
 
 
 @broken(60, **norms("scale_and_shift_do_not_matter squares_of_a_set_average_below_one within_the_bound", **WORKED))
@@ -121,7 +125,7 @@ class KeepsEpsAway(RightNorm):
 
 @broken(
     60,
-    **norms("squares_of_a_set_average_below_one within_the_bound", **WORKED | {"batch_norm2d": UNBIASED}),
+    **norms("squares_of_a_set_average_below_one within_the_bound", **WORKED | UNBIASED),
 )
 class DividesByOneLess(RightNorm):
     """The variance is the unbiased one."""
@@ -311,6 +315,7 @@ class GivesZeroForOneValue(Right):
 @broken(
     60,
     batch_norm2d="pixels_may_be_permuted",
+    sync_batch_norm2d="pixels_may_be_permuted",
     group_norm="pixels_may_be_permuted",
     instance_norm2d="pixels_may_be_permuted",
     pixel_group_norm="pixels_may_be_permuted",
