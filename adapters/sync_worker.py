@@ -53,13 +53,15 @@ def gathered(own: Any, group: Any, size: int) -> Any:
 
 def step(group: Any, size: int, request: dict[str, Any]) -> tuple[Packed | None, ...]:
     """This device's part of y, and the running statistics: 16-bit images in float32, rounded once at the end."""
-    x, weight, bias, *before = (
-        unpacked(request[name]) for name in ("x", "weight", "bias", "running_mean", "running_var")
-    )
+    x = unpacked(request["x"])
     dtype = x.dtype
-    x, weight, bias, *before = (
-        None if a is None else a.float() if dtype.itemsize == 2 else a for a in (x, weight, bias, *before)
-    )
+
+    def wide(tensor: Any) -> Any:
+        return tensor.float() if tensor is not None and dtype.itemsize == 2 else tensor
+
+    x = wide(x)
+    others = ("weight", "bias", "running_mean", "running_var")
+    weight, bias, *before = (wide(unpacked(request[name])) for name in others)
     c = x.shape[1]
     count = x.numel() // c if c else 0
     mean, squares = x.new_zeros(c), x.new_zeros(c)

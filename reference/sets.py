@@ -7,6 +7,7 @@ partial sum of the set is at most m*M with M = (A + |mu|)/2. u is the accumulato
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -104,7 +105,13 @@ def vary(problem: Normalization) -> bool:
     return not x.size or bool(np.all(x.max(axis=sets.axes) != x.min(axis=sets.axes)))
 
 
-def errors(found: Statistics, count: int, arithmetic: Arithmetic) -> tuple[Array, Array]:
+@lru_cache(maxsize=64)
+def _harmonic(most: int) -> Array:
+    """1 + 1/2 + ... + 1/m for m from 0 to `most`."""
+    return np.concatenate([[0.0], np.cumsum(1 / np.arange(1, most + 1))])
+
+
+def errors(found: Statistics, count: int | Array, arithmetic: Arithmetic) -> tuple[Array, Array]:
     """How far the mean and the variance of sets of `count` elements may be off, whichever way they are computed.
 
     The mean as a sum in any order, divided before or after (2u): dmu <= g(m-1)*M + 2u*A. As a running mean (Welford),
@@ -116,14 +123,14 @@ def errors(found: Statistics, count: int, arithmetic: Arithmetic) -> tuple[Array
     are better. What underflows adds a spacing to each mean and four to each variance.
     """
     m, u = count, arithmetic.unit
-    harmonic = float(np.sum(1 / np.arange(1, m + 1)))
+    harmonic = _harmonic(int(np.max(m)))[np.asarray(m, np.int64)]
     mu, v = np.abs(found.mean), found.variance
     partial = (found.modulus + mu) / 2
 
-    def g(k: int) -> float:
-        return k * u / (1 - k * u) if k * u < 1 else np.inf
+    def g(k: int | Array) -> Any:
+        return np.where(k * u < 1, k * u / (1 - k * u), np.inf)
 
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         summed = g(m - 1) * partial + 2 * u * found.modulus
         running = u * ((m + 1 + 2 * harmonic) * partial + 2 * found.modulus)
         mean = np.maximum(summed, running)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .dot import as_float
 from .rounding import Arithmetic
-from .sets import Array, errors, found_in, statistics
+from .sets import Array, Statistics, errors, found_in
 
 SyncBatchNorm = Any  # a problem with images `x` and `shards`, how many of them each device holds
 
@@ -35,34 +36,43 @@ def combined_errors(problem: SyncBatchNorm, arithmetic: Arithmetic) -> tuple[Arr
     squares are off by b = 2e*sqrt((K-1)*B) + (K-1)*e^2 together, and no term has more than K+8 roundings:
     dv = average(dv_k) + b + g(K+8)*(v + average(dv_k) + b).
     """
-    found, sets = found_in(problem), problem.sets
-    whole = errors(found, sets.count, arithmetic)
-    held = [part for part in slices(problem) if part.stop > part.start]
-    k, u, eps = len(held), arithmetic.unit, problem.eps
+    found, m = found_in(problem), problem.sets.count
+    whole = errors(found, m, arithmetic)
+    sizes = np.array([size for size in problem.shards if size])
+    k, u = len(sizes), arithmetic.unit
     if k < 2:
         return whole
 
     def g(roundings: int) -> float:
         return roundings * u / (1 - roundings * u) if roundings * u < 1 else np.inf
 
-    x = as_float(problem.x)
-    per_image = sets.count // len(x)
+    own, counts = _of_shards(problem, sizes)
+    dmu_k, dv_k = errors(own, counts, arithmetic)
+    w, mean = counts / m, found.mean.reshape(1, -1)
     with np.errstate(invalid="ignore", over="ignore"):
-        shares, means, off_means, off_variances = [], [], [], []
-        for part in held:
-            own = statistics(x[part], sets.axes)
-            dmu, dv = errors(own, (part.stop - part.start) * per_image, arithmetic)
-            shares.append((part.stop - part.start) / len(x))
-            means.append(own.mean)
-            off_means.append(dmu)
-            off_variances.append(dv + g(13) * (own.variance + eps))
-        w = np.reshape(shares, (k, 1, 1, 1, 1))
-        mean_k, dmu_k, dv_k = np.stack(means), np.stack(off_means), np.stack(off_variances)
-        step = g(9 * (k - 1)) * (np.abs(mean_k) + dmu_k).max(axis=0)
-        e = 2 * (dmu_k.max(axis=0) + step) + 2 * u * (np.abs(mean_k) + dmu_k).max(axis=0)
-        between = (w * (mean_k - found.mean) ** 2).sum(axis=0)
-        b = 2 * e * np.sqrt((k - 1) * between) + (k - 1) * e**2
-        mean = (w * dmu_k).sum(axis=0) + step
-        off = (w * dv_k).sum(axis=0) + b
-        variance = off + g(k + 8) * (found.variance + off)
-    return np.maximum(whole[0], mean), np.maximum(whole[1], variance)
+        dv_k = dv_k + g(13) * (own.variance + problem.eps)
+        largest = (np.abs(own.mean) + dmu_k).max(axis=0)
+        step = g(9 * (k - 1)) * largest
+        e = 2 * (dmu_k.max(axis=0) + step) + 2 * u * largest
+        between = (w * (own.mean - mean) ** 2).sum(axis=0)
+        off = (w * dv_k).sum(axis=0) + 2 * e * np.sqrt((k - 1) * between) + (k - 1) * e**2
+        dmu = np.maximum(whole[0], ((w * dmu_k).sum(axis=0) + step).reshape(whole[0].shape))
+        dv = off.reshape(whole[1].shape)
+        return dmu, np.maximum(whole[1], dv + g(k + 8) * (found.variance + dv))
+
+
+def _of_shards(problem: SyncBatchNorm, sizes: npt.NDArray[np.int64]) -> tuple[Statistics, Array]:
+    """The statistics of each shard with images, (K, C), and how many elements of a channel it holds, (K, 1)."""
+    images = as_float(problem.x).transpose(0, 2, 3, 1)
+    n, h, w, c = images.shape
+    rows = images.reshape(n * h * w, c)
+    counts = sizes * h * w
+    first = np.cumsum(counts) - counts
+    with np.errstate(invalid="ignore", over="ignore"):
+        share = 1 / counts[:, None]
+        mean = np.add.reduceat(rows, first) * share
+        centred = rows - np.repeat(mean, counts, axis=0)
+        modulus = np.abs(rows)
+        variance = np.add.reduceat(centred**2, first) * share
+        largest = np.maximum.reduceat(modulus, first)
+        return Statistics(mean, variance, np.add.reduceat(modulus, first) * share, largest), counts[:, None] * 1.0

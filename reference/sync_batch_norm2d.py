@@ -8,10 +8,18 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from . import batch_clauses, channel_clauses, normalize, normalize_clauses, rules, running, running_clauses
+from . import (
+    batch_clauses,
+    channel_clauses,
+    normalize,
+    normalize_clauses,
+    running,
+    running_clauses,
+    shard_clauses,
+)
 from .batch_norm2d import BatchNorm2d
 from .laws import order
-from .op import STRICT, Op, Run, Shape, Sides, Sizes, Tensor, edge, example, law, operation, rule
+from .op import STRICT, Op, Run, Shape, Sides, Sizes, Tensor, edge, example, law, operation
 from .pick import Pick
 from .rounding import Arithmetic, Bound
 from .running_clauses import remembering, stored
@@ -21,13 +29,6 @@ from .window import STRETCHED
 
 Array = npt.NDArray[np.float64]
 Worked = list[tuple[Any, tuple[Array | None, ...]]]
-
-
-def _with_a_size(problem: Any, pick: Pick, size: Any) -> Any:
-    """The problem with another number of images on one device."""
-    sizes = list(problem.shards)
-    sizes[pick.integer(0, len(sizes) - 1)] = size
-    return problem.but(shards=tuple(sizes))
 
 
 @operation
@@ -59,7 +60,7 @@ class SyncBatchNorm2d(Op):
 
     has_batch = False
     outputs = running.OUTPUTS
-    chapters = (channel_clauses, running_clauses, normalize_clauses, batch_clauses)
+    chapters = (channel_clauses, shard_clauses, running_clauses, normalize_clauses, batch_clauses)
 
     @property
     def sets(self) -> Sets:
@@ -107,21 +108,6 @@ class SyncBatchNorm2d(Op):
         shape = (n, c, h, 2 if n * h * w == 1 else w)
         fields = normalize.drawn(pick, shape, cls(x=np.empty(shape), shards=tuple(sizes)).sets, (c,))
         return cls(**fields, shards=tuple(sizes), **running.drawn(pick, fields["x"], needed=False))
-
-    @rule(lambda self, pick: _with_a_size(self, pick, pick.one_of((1.5, 2.5))), STRICT, "SBN-01")
-    def shards_are_whole(self) -> bool:
-        """Every device holds a whole number of images."""
-        return rules.are_whole(self, "shards")
-
-    @rule(lambda self, pick: _with_a_size(self, pick, -1), STRICT, "SBN-01")
-    def shards_are_not_negative(self) -> bool:
-        """No device holds fewer than no images."""
-        return all(size >= 0 for size in self.shards)
-
-    @rule(lambda self, pick: self.but(shards=(*self.shards, pick.integer(1, 2))), STRICT, "SBN-01")
-    def shards_add_up_to_the_batch(self) -> bool:
-        """There is a device, and the devices hold all images between them."""
-        return len(self.shards) > 0 and sum(self.shards) == len(self.x)
 
     @law("SBN-01, LAW-N12")
     def it_is_batch_norm_of_the_whole_batch(self, run: Run, pick: Pick) -> Sides | None:
