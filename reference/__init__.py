@@ -8,6 +8,7 @@ Usable alone, with NumPy only::
 """
 
 from .avg_pool2d import AvgPool2d
+from .batch_norm2d import BatchNorm2d
 from .composition import Composition
 from .conv2d import Conv2d
 from .convolve2d import Convolve2d
@@ -24,6 +25,7 @@ from .op import Clause, InvalidProblem, Op, Undetermined
 from .pad2d import Pad2d
 from .pixel_group_norm import PixelGroupNorm
 from .relu import Relu
+from .sync_batch_norm2d import SyncBatchNorm2d
 
 # The table of contents.
 OPS: tuple[type[Op], ...] = (
@@ -35,6 +37,8 @@ OPS: tuple[type[Op], ...] = (
     AvgPool2d,
     Relu,
     Linear,
+    BatchNorm2d,
+    SyncBatchNorm2d,
     LayerNorm,
     GroupNorm,
     InstanceNorm2d,
@@ -55,6 +59,7 @@ __all__ = [
     "OPS",
     "SPECIFIED",
     "AvgPool2d",
+    "BatchNorm2d",
     "Clause",
     "Composition",
     "Conv2d",
@@ -73,5 +78,6 @@ __all__ = [
     "Pad2d",
     "PixelGroupNorm",
     "Relu",
+    "SyncBatchNorm2d",
     "Undetermined",
 ]
