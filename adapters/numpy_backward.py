@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convspec.reference import Conv2dBackward, LinearBackward
+from convspec.reference import AvgPool2dBackward, Conv2dBackward, LinearBackward, MaxPool2dBackward, ReluBackward
 
-from .taps import MODES, padded, slice_of, wide
+from .taps import MODES, counts, padded, pooled, slice_of, wide
 
 Tensor = npt.NDArray[Any]
 Gradient = tuple[Tensor, Tensor | None, Tensor | None]
@@ -44,6 +44,33 @@ class Gradients:
         grad_x = np.einsum("no,of->nf", g, wide(problem.weight))
         grad_weight = np.einsum("no,nf->of", g, wide(problem.x))
         return _narrow(problem, grad_x, grad_weight, g.sum(axis=0))
+
+    def relu_backward(self, problem: ReluBackward) -> Tensor:
+        problem.validate()
+        return np.where(problem.x > 0, problem.grad_output, np.zeros((), problem.dtype))
+
+    def avg_pool2d_backward(self, problem: AvgPool2dBackward) -> Tensor:
+        problem.validate()
+        grad = np.zeros(problem.x.shape, wide(problem.x).dtype)
+        share = _g(problem) / counts(problem.forward).astype(grad.dtype)
+        for at, taken in pooled(problem.forward.but(x=grad), (1, 1)):
+            taken += share[at]  # a view of the gradient
+        return grad.astype(problem.dtype)
+
+    def max_pool2d_backward(self, problem: MaxPool2dBackward) -> Tensor:
+        """All to the first of equal taps, in the order of rows and columns."""
+        problem.validate()
+        forward, g = problem.forward, _g(problem)
+        grad, largest = np.zeros(problem.x.shape, g.dtype), np.full(g.shape, -np.inf, problem.dtype)
+        for at, seen in pooled(forward, problem.dilation):
+            largest[at] = np.maximum(largest[at], seen)
+        left = np.ones(g.shape, bool)
+        places = zip(pooled(forward, problem.dilation), pooled(forward.but(x=grad), problem.dilation), strict=True)
+        for (at, seen), (_, taken) in places:
+            won = left[at] & (seen == largest[at])
+            taken += np.where(won, g[at], g.dtype.type(0))
+            left[at] &= ~won
+        return grad.astype(problem.dtype)
 
 
 def _g(problem: Any) -> Tensor:

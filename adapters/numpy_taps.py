@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from convspec.reference import (
     AvgPool2d,
+    BatchNorm2d,
     Conv2d,
     Convolve2d,
     Dropout,
@@ -24,16 +25,17 @@ from convspec.reference import (
     LocallyConnected2d,
     LocalResponseNorm,
     MaxPool2d,
-    Op,
     Pad2d,
     PixelGroupNorm,
     Relu,
+    SyncBatchNorm2d,
 )
 
 from .numpy_backward import Gradients
-from .taps import counted, padded, pooled, slice_of, wide
+from .taps import counts, padded, pooled, slice_of, wide
 
 Tensor = npt.NDArray[Any]
+Outputs = tuple[Tensor | None, ...]
 
 
 class NumpyTaps(Gradients):
@@ -102,18 +104,7 @@ class NumpyTaps(Gradients):
         total = np.zeros(problem.shape(), wide(problem.x).dtype)
         for at, seen in pooled(problem, (1, 1)):
             total[at] += seen
-        counts = [
-            counted(n, k, s, pad, size, problem.count_include_pad)
-            for n, k, s, pad, size in zip(
-                problem.x.shape[2:],
-                problem.kernel_size,
-                problem.stride,
-                problem.padding,
-                total.shape[2:],
-                strict=True,
-            )
-        ]
-        divisor = np.multiply.outer(*counts).astype(total.dtype)
+        divisor = counts(problem).astype(total.dtype)
         return np.asarray(total / divisor).astype(problem.dtype)
 
     def relu(self, problem: Relu) -> Tensor:
@@ -126,6 +117,32 @@ class NumpyTaps(Gradients):
         if problem.bias is not None:
             y = y + wide(problem.bias)
         return np.asarray(y).astype(problem.dtype)
+
+    def batch_norm2d(self, problem: BatchNorm2d) -> Outputs:
+        problem.validate()
+        x = wide(problem.x)
+        if not problem.training:
+            assert problem.running_mean is not None
+            assert problem.running_var is not None
+            y = _normalized(problem, wide(problem.running_mean), wide(problem.running_var))
+            return y, problem.running_mean.copy(), problem.running_var.copy()
+        mean, squares = _moments(x)
+        return _trained(problem, mean, squares)
+
+    def sync_batch_norm2d(self, problem: SyncBatchNorm2d) -> Outputs:
+        problem.validate()
+        x, first = wide(problem.x), 0
+        counts, means, squares = [], [], []  # what each device knows of its images, and sends to the others
+        for size in problem.shards:
+            mean, square = _moments(x[first : first + size])
+            first += size
+            counts.append(x.dtype.type(size * x.shape[2] * x.shape[3]))
+            means.append(mean)
+            squares.append(square)
+        total = max(sum(counts), x.dtype.type(1))
+        mean = np.asarray(sum(n * m for n, m in zip(counts, means, strict=True)) / total)
+        between = [n * np.square(m - mean) for n, m in zip(counts, means, strict=True)]
+        return _trained(problem, mean, np.sum(squares, axis=0) + np.sum(between, axis=0))
 
     def layer_norm(self, problem: LayerNorm) -> Tensor:
         problem.validate()
@@ -201,5 +218,33 @@ def _dropped(problem: Dropout | Dropout2d, draws: tuple[int, ...]) -> Tensor:
     return np.asarray(y).astype(problem.dtype)
 
 
+def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of each channel over all images, and the sum of the squares about it; zeros where there are no elements."""
+    if not x.size:
+        return np.zeros(x.shape[1], x.dtype), np.zeros(x.shape[1], x.dtype)
+    mean = x.mean(axis=(0, 2, 3))
+    return mean, np.square(x - mean[:, None, None]).sum(axis=(0, 2, 3))
+
+
+def _normalized(problem: Any, mean: Tensor, variance: Tensor) -> Tensor:
+    """x with this mean and variance of each channel, weight and bias."""
+    x = wide(problem.x)
+    y = (x - mean[:, None, None]) / np.sqrt(variance + x.dtype.type(problem.eps))[:, None, None]
+    weight, bias = (None if a is None else a[:, None, None] for a in (problem.weight, problem.bias))
+    return np.asarray(_scaled(y, weight, bias)).astype(problem.dtype)
+
+
+def _trained(problem: Any, mean: Tensor, squares: Tensor) -> Outputs:
+    """A training step with the mean of each channel and the sum of the squares about it."""
+    m, scalar = problem.x.size // max(problem.x.shape[1], 1), mean.dtype.type
+    if not m:
+        kept = (None if a is None else a.copy() for a in (problem.running_mean, problem.running_var))
+        return (problem.x.copy(), *kept)
+    y = _normalized(problem, mean, squares / scalar(m))
+    new = [
+        None if old is None else (scalar(1 - problem.momentum) * wide(old) + scalar(problem.momentum) * batch)
+        for old, batch in ((problem.running_mean, mean), (problem.running_var, squares / scalar(max(m - 1, 1))))
+    ]
+    return (y, *(None if a is None else np.asarray(a).astype(problem.dtype) for a in new))
 
 

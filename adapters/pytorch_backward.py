@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from convspec.reference import Conv2dBackward, LinearBackward
+from convspec.reference import AvgPool2dBackward, Conv2dBackward, LinearBackward, MaxPool2dBackward, ReluBackward
 
 
 class Gradients:
@@ -18,13 +18,29 @@ class Gradients:
     def linear_backward(self, problem: LinearBackward) -> Any:
         return self._gradients(problem)
 
+    def relu_backward(self, problem: ReluBackward) -> Any:
+        return self._gradients(problem)
+
+    def avg_pool2d_backward(self, problem: AvgPool2dBackward) -> Any:
+        return self._gradients(problem)
+
+    def max_pool2d_backward(self, problem: MaxPool2dBackward) -> Any:
+        return self._gradients(problem)
+
     def _gradients(self, problem: Any) -> Any:
-        """The forward call on tensors that ask for gradients, and the way back; None where there is no array."""
+        """The forward call on tensors that ask for gradients, and the way back; None where there is no array.
+
+        16-bit images whose border copies them are widened: PyTorch would round the gradient of the border and that of
+        the image before it adds them.
+        """
         this: Any = self
         forward = problem.forward
         leaves = {name: this.to_device(array).detach().requires_grad_() for name, array in forward.arrays().items()}
+        copies = getattr(forward, "padding_mode", "zeros") != "zeros" and problem.dtype.itemsize == 2
         with torch.enable_grad():
-            y = getattr(this, forward.name)(forward.but(**leaves))
+            given = {name: leaf.float() for name, leaf in leaves.items()} if copies else leaves
+            y = getattr(this, forward.name)(forward.but(**given))
+            y = y.to(leaves["x"].dtype) if copies else y
         found = torch.autograd.grad(y, tuple(leaves.values()), this.to_device(problem.grad_output))
         grads = {f"grad_{name}": grad for name, grad in zip(leaves, found, strict=True)}
         several = tuple(grads.get(name) for name in problem.outputs)

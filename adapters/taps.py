@@ -55,7 +55,23 @@ def reach(offset: int, stride: int, length: int, count: int) -> tuple[slice, sli
     return slice(first, last + 1), slice(first * stride + offset, last * stride + offset + 1, stride)
 
 
-def counted(length: int, taps: int, stride: int, pad: tuple[int, int], count: int, padded: bool) -> Tensor:
+def counts(problem: AvgPool2d) -> Tensor:
+    """How many taps of each window are counted: (I, J)."""
+    along = [
+        _counted(n, k, s, pad, size, problem.count_include_pad)
+        for n, k, s, pad, size in zip(
+            problem.x.shape[2:],
+            problem.kernel_size,
+            problem.stride,
+            problem.padding,
+            problem.shape()[2:],
+            strict=True,
+        )
+    ]
+    return np.asarray(np.multiply.outer(*along))
+
+
+def _counted(length: int, taps: int, stride: int, pad: tuple[int, int], count: int, padded: bool) -> Tensor:
     """How many taps of each window are counted along one axis."""
     start = np.arange(count) * stride - pad[0]
     low, high = (-pad[0], length + pad[1]) if padded else (0, length)

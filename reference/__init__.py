@@ -8,6 +8,8 @@ Usable alone, with NumPy only::
 """
 
 from .avg_pool2d import AvgPool2d
+from .avg_pool2d_backward import AvgPool2dBackward
+from .batch_norm2d import BatchNorm2d
 from .composition import Composition
 from .conv2d import Conv2d
 from .conv2d_backward import Conv2dBackward
@@ -22,10 +24,13 @@ from .linear_backward import LinearBackward
 from .local_response_norm import LocalResponseNorm
 from .locally_connected2d import LocallyConnected2d
 from .max_pool2d import MaxPool2d
+from .max_pool2d_backward import MaxPool2dBackward
 from .op import Clause, InvalidProblem, Op, Undetermined
 from .pad2d import Pad2d
 from .pixel_group_norm import PixelGroupNorm
 from .relu import Relu
+from .relu_backward import ReluBackward
+from .sync_batch_norm2d import SyncBatchNorm2d
 
 # The table of contents.
 OPS: tuple[type[Op], ...] = (
@@ -37,6 +42,8 @@ OPS: tuple[type[Op], ...] = (
     AvgPool2d,
     Relu,
     Linear,
+    BatchNorm2d,
+    SyncBatchNorm2d,
     LayerNorm,
     GroupNorm,
     InstanceNorm2d,
@@ -46,6 +53,9 @@ OPS: tuple[type[Op], ...] = (
     Dropout2d,
     Conv2dBackward,
     LinearBackward,
+    ReluBackward,
+    AvgPool2dBackward,
+    MaxPool2dBackward,
 )
 
 # Networks made of them: a backend that has the operations is asked for these too.
@@ -59,6 +69,8 @@ __all__ = [
     "OPS",
     "SPECIFIED",
     "AvgPool2d",
+    "AvgPool2dBackward",
+    "BatchNorm2d",
     "Clause",
     "Composition",
     "Conv2d",
@@ -75,9 +87,12 @@ __all__ = [
     "LocalResponseNorm",
     "LocallyConnected2d",
     "MaxPool2d",
+    "MaxPool2dBackward",
     "Op",
     "Pad2d",
     "PixelGroupNorm",
     "Relu",
+    "ReluBackward",
+    "SyncBatchNorm2d",
     "Undetermined",
 ]
