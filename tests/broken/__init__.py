@@ -5,6 +5,8 @@ A clause that no broken backend fails could be deleted without anyone noticing; 
 """
 
 from . import (
+    backward,
+    backward_pool,
     batch_norm,
     conv2d,
     convolve2d,
@@ -27,6 +29,8 @@ __all__ = [
     "TABLE",
     "Broken",
     "Right",
+    "backward",
+    "backward_pool",
     "batch_norm",
     "conv2d",
     "convolve2d",

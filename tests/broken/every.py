@@ -50,6 +50,8 @@ class TransposesTheResult(Right):
     pad2d="size_follows_the_formula",
     layer_norm="one_value",
     dropout="one_number",
+    linear_backward="one_number",
+    relu_backward="one_number",
 )
 class SqueezesTheResult(Right):
     """Axes of length one are lost."""
@@ -160,6 +162,11 @@ class RefusesNegativeSteps(Right):
     instance_norm2d="an_empty_batch",
     pixel_group_norm="an_empty_batch",
     local_response_norm="an_empty_batch",
+    conv2d_backward="an_empty_batch no_channels",
+    linear_backward="an_empty_batch no_inputs",
+    relu_backward="an_empty_array",
+    avg_pool2d_backward="an_empty_batch",
+    max_pool2d_backward="an_empty_batch",
 )
 class FlattensTheImages(Right):
     """The images are flattened by a reshape to (N, -1), which has no answer for an empty array."""
@@ -173,10 +180,17 @@ class FlattensTheImages(Right):
 
 @broken(every="within_the_bound")
 class RoundsToEightBits(Right):
-    """x is rounded to bfloat16's 8 bits on the way in, and nothing says so."""
+    """Arrays are rounded to bfloat16's 8 bits on the way in, and nothing says so."""
 
     def answer(self, problem: Op) -> Any:
-        return super().answer(problem.but(x=significant(problem.arrays()["x"], 8).astype(problem.dtype)))
+        arrays = problem.arrays()
+        return super().answer(
+            problem.but(**{
+                name: significant(arrays[name], 8).astype(problem.dtype)
+                for name in ("x", "grad_output")
+                if name in arrays
+            })
+        )
 
 
 @broken(every="repeating_a_call_repeats_the_bits")
@@ -246,6 +260,20 @@ class SupportsRaises(Right):
     " groups_is_positive groups_divide_the_channels eps_is_not_negative",
     dropout="x_is_floating p_is_a_probability seed_is_whole seed_is_in_range",
     dropout2d="x_has_four_axes x_is_floating p_is_a_probability seed_is_whole seed_is_in_range",
+    conv2d_backward="ranks_are_right parameters_are_pairs parameters_are_whole stride_is_positive"
+    " dilation_is_positive groups_is_positive padding_is_not_negative filters_have_taps padding_mode_is_known"
+    " groups_divide_channels groups_divide_filters filters_span_their_group bias_is_one_per_filter a_window_fits"
+    " reflection_stays_inside wrapping_goes_round_once there_is_something_to_repeat"
+    " grad_output_has_the_shape_of_the_output",
+    linear_backward="ranks_are_right inner_sizes_agree bias_is_one_per_output"
+    " grad_output_has_the_shape_of_the_output",
+    relu_backward="numbers_are_ordered grad_output_has_the_shape_of_the_output",
+    avg_pool2d_backward="x_has_four_axes parameters_are_pairs parameters_are_whole kernel_size_is_positive"
+    " stride_is_positive padding_is_not_negative a_window_fits every_window_holds_input"
+    " grad_output_has_the_shape_of_the_output",
+    max_pool2d_backward="x_has_four_axes parameters_are_pairs parameters_are_whole kernel_size_is_positive"
+    " stride_is_positive dilation_is_positive padding_is_not_negative a_window_fits every_window_holds_input"
+    " grad_output_has_the_shape_of_the_output",
 )
 class RefusesNothing(Right):
     """An invalid problem is answered with zeros."""
