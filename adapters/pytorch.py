@@ -56,13 +56,18 @@ class Torch(Gradients):
     device = "cpu"
     dtypes = ("float32", "float64", "float16", "bfloat16")
     # Its batch and instance normalization of 16-bit images keep mean and deviation in the images' own format. The
-    # gradients of its float16 convolutions are sums of what single taps and images gave, rounded to float16.
-    arithmetic: Any = {  # noqa: RUF012
+    # gradients of its float16 convolutions are sums of what single taps and images gave, rounded to float16, and those
+    # of its 16-bit poolings are added up window by window in the images' own format.
+    arithmetic: Any = {
         (op, d): replace(Arithmetic.ieee(d), name="16-bit statistics", statistics=d)
         for op in ("batch_norm2d", "instance_norm2d")
         for d in ("float16", "bfloat16")
     } | {
-        ("conv2d_backward", "float16"): replace(Arithmetic.ieee("float16"), name="16-bit sums", accumulator="float16")
+        (op, d): replace(Arithmetic.ieee(d), name="16-bit sums", accumulator=d)
+        for op, d in (
+            ("conv2d_backward", "float16"),
+            *((f"{pool}_pool2d_backward", d) for pool in ("avg", "max") for d in ("float16", "bfloat16")),
+        )
     }
 
     conventions = {"lrn_even": "mirror"}  # noqa: RUF012

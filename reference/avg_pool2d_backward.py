@@ -149,9 +149,7 @@ class AvgPool2dBackward(Backward):
         """A row of 6 under three taps, stride 2, padding 1, rounded up: windows of 3, 3, 3 and, with one padding, 2
         taps share 6 each; where only input elements are counted, the first and the last window have 2 and 1."""
         x, grad = image(np.zeros((1, 6)), dtype), image([[6, 6, 6, 6]], dtype)
-        over = cls(
-            x=x, kernel_size=(1, 3), stride=(1, 2), padding=((0, 0), (1, 1)), ceil_mode=True, grad_output=grad
-        )
+        over = cls(x=x, kernel_size=(1, 3), stride=(1, 2), padding=((0, 0), (1, 1)), ceil_mode=True, grad_output=grad)
         return [
             (over, output([[2, 4, 2, 4, 2, 5]])),
             (over.but(count_include_pad=False), output([[3, 5, 2, 4, 2, 8]])),

@@ -37,9 +37,7 @@ def linear_in_the_gradient(problem: Problem, run: Run, pick: Pick) -> Sides | No
     if problem.random:
         return None  # what is shared among equals may be shared otherwise each time
     u, v = parts(problem.grad_output, pick)
-    both, one, other = (
-        joined(run.outputs(problem.but(grad_output=grad))) for grad in (combined(u, v), u, v)
-    )
+    both, one, other = (joined(run.outputs(problem.but(grad_output=grad))) for grad in (combined(u, v), u, v))
     return both, 2 * one + other
 
 

@@ -39,9 +39,7 @@ def groups_are_separate(problem: Conv2dBackward, run: Run, pick: Pick) -> Sides 
         grad_output=contiguous(problem.grad_output[:, filters]),
         groups=1,
     )
-    part = {
-        name: one[:, channels] if name == "grad_x" else one[filters] for name, one in run.outputs(problem).items()
-    }
+    part = {name: one[:, channels] if name == "grad_x" else one[filters] for name, one in run.outputs(problem).items()}
     return joined(run.outputs(alone)), joined(part)
 
 
@@ -166,6 +164,4 @@ def what_the_border_copies(cls: Any, dtype: np.dtype[Any]) -> Worked:
     plain = cls(x=x, weight=weight, padding=((0, 0), (2, 1)), grad_output=image([[1, 2, 3, 4, 5]], dtype))
     modes = {"zeros": [23, 34, 45], "replicate": [36, 34, 95], "reflect": [23, 96, 46], "circular": [73, 35, 57]}
     seen = {"zeros": [26, 20], "replicate": [29, 36], "reflect": [33, 32], "circular": [34, 28]}
-    return [
-        (plain.but(padding_mode=mode), (output([modes[mode]]), output([seen[mode]]), None)) for mode in modes
-    ]
+    return [(plain.but(padding_mode=mode), (output([modes[mode]]), output([seen[mode]]), None)) for mode in modes]

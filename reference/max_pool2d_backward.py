@@ -96,9 +96,9 @@ class MaxPool2dBackward(Backward):
 
         Where a pixel ties, every window counts with its whole gradient B, and a split costs two roundings more. Let k
         be the largest error of a tied pixel over its B. A right answer a = s + e, s a legal split and |e| <= k*B, is
-        moved onto what is legal in two steps (ties.nearest), each of at most k*B: into the interval of the pixel, and by
-        its part of what the component then lacks, at most the sum of the |e|. Hence 2k*B there. The moves are made in
-        float64, whose roundings come on top: one for each element of the channel.
+        moved onto what is legal in two steps (ties.nearest), each of at most k*B: into the interval of the pixel, and
+        by its part of what the component then lacks, at most the sum of the |e|. Hence 2k*B there. The moves are made
+        in float64, whose roundings come on top: one for each element of the channel.
         """
         g = np.abs(np.asarray(self.grad_output, np.float64))[..., None, None]
         size, terms = self.collected(self.won * g), self.collected(self.won * (g != 0.0))

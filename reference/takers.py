@@ -51,4 +51,3 @@ def _summed(parts: list[Array], index: Index) -> list[Array]:
     if len(seen) == 1:
         return [np.asarray(seen[0].sum(axis=-1))]
     return list(sum_of_pairs(seen[0], seen[1]))
-

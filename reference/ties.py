@@ -54,9 +54,8 @@ def nearest(problem: Any, answer: Array) -> Array:
     won = problem.won
     tied = won & (won.sum(axis=(4, 5), keepdims=True) > 1)
     g = np.asarray(problem.grad_output, np.float64)[..., None, None]
-    alone, least, most, size = (
-        problem.collected(part) for part in ((won & ~tied) * g, tied * np.minimum(g, 0), tied * np.maximum(g, 0), won * abs(g))
-    )
+    parts = (won & ~tied) * g, tied * np.minimum(g, 0), tied * np.maximum(g, 0), won * abs(g)
+    alone, least, most, size = (problem.collected(part) for part in parts)
     inside = np.clip(np.where(np.isfinite(answer), answer, alone), alone + least, alone + most)
     label = components(problem.forward, tied)
     equal = problem.collected(problem.given(g[..., 0, 0]))  # one legal gradient: its totals are those of all

@@ -81,6 +81,8 @@ def compute(problem: Op, numbers: Callable[[Any], Any] = exact, **more: bool) ->
 def outputs(problem: Op, numbers: Callable[[Any], Any] = exact, **more: bool) -> dict[str, Any]:
     """Every output that there is, by its name."""
     arrays = SimpleNamespace(**{name: numbers(array) for name, array in problem.arrays().items()})
+    if problem.name in GRADIENTS:
+        return gradients(problem, arrays)
     first, *others = problem.outputs
     found = {first: compute(problem, numbers, **more)}
     for name in others:
@@ -92,6 +94,8 @@ def outputs(problem: Op, numbers: Callable[[Any], Any] = exact, **more: bool) ->
 
 def work(problem: Op) -> int:
     """How many taps `compute` visits."""
+    if problem.name in GRADIENTS:
+        return 2 * work(problem.forward)  # type: ignore[attr-defined]
     taps = {
         "conv2d": lambda p: p.weight[:1].size,
         "locally_connected2d": lambda p: int(np.prod(p.weight.shape[3:])),
@@ -394,3 +398,66 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     )
 }
 STORED: dict[str, Callable[..., Any]] = {"running_mean": running_mean, "running_var": running_var}
+
+
+# Gradients: every product of the forward loops, pushed back to both of its factors.
+
+
+def gradients(p: Any, a: Any) -> dict[str, Any]:
+    """Every gradient that there is, started at zeros of the numbers in use."""
+    zero = type(a.grad_output.reshape(-1)[0])(0) if a.grad_output.size else 0
+    found = {f"grad_{name}": np.full(array.shape, zero, object) for name, array in vars(a).items()}
+    del found["grad_grad_output"]
+    for index in np.ndindex(a.grad_output.shape):
+        GRADIENTS[p.name](p, a, SimpleNamespace(**found), a.grad_output[index], *index)
+    return {name: found[name] for name in p.outputs if name in found}
+
+
+def conv2d_backward(p: Any, a: Any, to: Any, g: Any, n: int, k: int, i: int, j: int) -> None:
+    channels = a.weight.shape[1]
+    group = k // (a.weight.shape[0] // p.groups)
+    if p.bias is not None:
+        to.grad_bias[k] += g
+    for r, s in np.ndindex(a.weight.shape[2:]):
+        row = source(i * p.stride[0] + r * p.dilation[0] - p.padding[0][0], a.x.shape[2], p.padding_mode)
+        column = source(j * p.stride[1] + s * p.dilation[1] - p.padding[1][0], a.x.shape[3], p.padding_mode)
+        if row is not None and column is not None:
+            for c in range(channels):
+                to.grad_x[n, group * channels + c, row, column] += g * a.weight[k, c, r, s]
+                to.grad_weight[k, c, r, s] += g * a.x[n, group * channels + c, row, column]
+
+
+def linear_backward(p: Any, a: Any, to: Any, g: Any, n: int, o: int) -> None:
+    if p.bias is not None:
+        to.grad_bias[o] += g
+    for f in range(a.x.shape[1]):
+        to.grad_x[n, f] += g * a.weight[o, f]
+        to.grad_weight[o, f] += g * a.x[n, f]
+
+
+def relu_backward(p: Any, a: Any, to: Any, g: Any, *index: int) -> None:
+    if p.x[index] > 0:
+        to.grad_x[index] = g
+
+
+def avg_pool2d_backward(p: Any, a: Any, to: Any, g: Any, n: int, c: int, i: int, j: int) -> None:
+    height, width = p.x.shape[2:]
+    (top, bottom), (left, right) = p.padding
+    inside = [(r, s) for r, s in positions(p, i, j) if 0 <= r < height and 0 <= s < width]
+    counted = [(r, s) for r, s in positions(p, i, j) if -top <= r < height + bottom and -left <= s < width + right]
+    for r, s in inside:
+        to.grad_x[n, c, r, s] += g / len(counted if p.count_include_pad else inside)
+
+
+def max_pool2d_backward(p: Any, a: Any, to: Any, g: Any, n: int, c: int, i: int, j: int) -> None:
+    """In equal parts to equal elements; compared as they are, whatever numbers are computed in."""
+    inside = [(r, s) for r, s in positions(p, i, j) if 0 <= r < p.x.shape[2] and 0 <= s < p.x.shape[3]]
+    largest = max(float(p.x[n, c, r, s]) for r, s in inside)
+    won = [(r, s) for r, s in inside if float(p.x[n, c, r, s]) == largest]
+    for r, s in won:
+        to.grad_x[n, c, r, s] += g / len(won)
+
+
+GRADIENTS: dict[str, Callable[..., None]] = {
+    f.__name__: f for f in (conv2d_backward, linear_backward, relu_backward, avg_pool2d_backward, max_pool2d_backward)
+}
