@@ -113,7 +113,7 @@ class AvgPool2dBackward(Backward):
     @staticmethod
     def terms(forward: AvgPool2d) -> int:
         rows, columns = (takers(axis).shape[1] for axis in forward.axes)
-        return rows * columns
+        return int(rows * columns)
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

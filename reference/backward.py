@@ -31,7 +31,7 @@ class Backward(Op):
     `judgements` and `terms`. The values of a bias do not matter, only whether there is one.
     """
 
-    outputs = ("grad_x",)
+    outputs: ClassVar[tuple[str, ...]] = ("grad_x",)
     fresh: ClassVar[bool] = True  # are arrays drawn anew for their gradients, or taken as the forward operation draws?
 
     @property
@@ -77,7 +77,7 @@ class Backward(Op):
     def behind(cls, forward: Op, data: Data) -> Self:
         """The backward problem of a valid forward one, with a gradient out of these data."""
         fields = {f.name: getattr(forward, f.name) for f in forward._fields()}
-        return cls(**fields, grad_output=data.array(forward.output_shape(), "grad"))
+        return cls(**fields | {"grad_output": data.array(forward.output_shape(), "grad")})
 
     @classmethod
     def drawn(cls, forward: Op, pick: Pick) -> Self:

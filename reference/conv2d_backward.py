@@ -114,7 +114,7 @@ class Conv2dBackward(Backward):
     def terms(forward: Conv2d) -> int:
         n, k, i, j = forward.output_shape()
         rows, columns = _takers(forward)
-        return max(n * i * j, k // forward.groups * rows.shape[1] * columns.shape[1])
+        return int(max(n * i * j, k // forward.groups * rows.shape[1] * columns.shape[1]))
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

@@ -114,9 +114,9 @@ def the_gradient_of_the_image_is_a_convolution(problem: Conv2dBackward, run: Run
     it, with the filters flipped and their channels exchanged for their numbers."""
     one = _first_group(problem).but(padding_mode="zeros")
     spread = zero_stuffed(one.grad_output, one.stride)
-    around = tuple((a.span - 1, a.span - 1 + a.slack) for a in one.forward.axes)
+    rows, columns = ((a.span - 1, a.span - 1 + a.slack) for a in one.forward.axes)
     flipped = contiguous(one.weight[:, :, ::-1, ::-1].swapaxes(0, 1))
-    full = run(Conv2d(x=spread, weight=flipped, padding=around, dilation=one.dilation))
+    full = run(Conv2d(x=spread, weight=flipped, padding=(rows, columns), dilation=one.dilation))
     (top, _), (left, _) = one.padding
     h, w = one.x.shape[2:]
     return run(one), full[:, :, top : top + h, left : left + w]

@@ -75,7 +75,8 @@ class MaxPool2dBackward(Backward):
 
     def given(self, gradient: Array) -> Array:
         """What each window gives its taps, equal parts to equal ones: (N, C, I, J, R, S)."""
-        return self.won * (gradient / np.maximum(self.won.sum(axis=(4, 5)), 1))[..., None, None]
+        shares = gradient / np.maximum(self.won.sum(axis=(4, 5)), 1)
+        return np.asarray(self.won * shares[..., None, None])
 
     def references(self) -> dict[str, Array]:
         """Where no answer has settled it, equal parts to equal taps."""
@@ -101,7 +102,7 @@ class MaxPool2dBackward(Backward):
         in float64, whose roundings come on top: one for each element of the channel.
         """
         g = np.abs(np.asarray(self.grad_output, np.float64))[..., None, None]
-        size, terms = self.collected(self.won * g), self.collected(self.won * (g != 0.0))
+        size, terms = self.collected(self.won * g), self.collected(np.where(self.won & (g != 0), 1.0, 0.0))
         unit = BETTER_THAN_DOUBLE if self.dtype == np.float64 and not self.random else FORMATS["float64"].unit
         value = self.references()["grad_x"]
         whole = is_whole(self.grad_output)
@@ -121,7 +122,7 @@ class MaxPool2dBackward(Backward):
     @staticmethod
     def terms(forward: MaxPool2d) -> int:
         rows, columns = (takers(axis).shape[1] for axis in forward.axes)
-        return rows * columns
+        return int(rows * columns)
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:
@@ -143,7 +144,7 @@ class MaxPool2dBackward(Backward):
     @law("BWD-13, MAXP-14")
     def smaller_elements_get_nothing(self, run: Run, pick: Pick) -> Sides | None:
         """A pixel that is the largest of no window has gradient 0."""
-        lost = self.collected(self.won * 1.0) == 0
+        lost = self.collected(np.where(self.won, 1.0, 0.0)) == 0
         return (run.values(self)[lost], np.zeros(int(lost.sum()))) if lost.any() else None
 
     @example("BWD-13, MAXP-02")
