@@ -17,7 +17,7 @@ from .measured import two_product
 from .op import Op, Padding, Pair, Run, Sides, Tensor, example, law, operation
 from .pick import Pick
 from .rounding import FORMATS, Arithmetic, Bound, Mask, forced_where, is_whole
-from .takers import collected, takers
+from .takers import collected, most_takers, takers
 
 Array = npt.NDArray[np.float64]
 Worked = list[tuple[Any, Array]]
@@ -112,8 +112,8 @@ class AvgPool2dBackward(Backward):
 
     @staticmethod
     def terms(forward: AvgPool2d) -> int:
-        rows, columns = (takers(axis).shape[1] for axis in forward.axes)
-        return int(rows * columns)
+        rows, columns = forward.axes
+        return most_takers(rows) * most_takers(columns)
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

@@ -14,7 +14,7 @@ from .dot import exact_dot
 from .op import Padding, Pair, Tensor, operation
 from .pick import Pick
 from .rounding import Arithmetic, Bound
-from .takers import Index, collected, takers
+from .takers import Index, collected, most_takers, takers
 
 Array = npt.NDArray[np.float64]
 
@@ -113,8 +113,8 @@ class Conv2dBackward(Backward):
     @staticmethod
     def terms(forward: Conv2d) -> int:
         n, k, i, j = forward.output_shape()
-        rows, columns = _takers(forward)
-        return int(max(n * i * j, k // forward.groups * rows.shape[1] * columns.shape[1]))
+        rows, columns = (most_takers(axis, forward.padding_mode) for axis in forward.axes)
+        return max(n * i * j, k // forward.groups * rows * columns)
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

@@ -17,7 +17,7 @@ from .max_pool2d import MaxPool2d
 from .op import Op, Padding, Pair, Run, Sides, Tensor, example, law, operation
 from .pick import Pick
 from .rounding import FORMATS, Arithmetic, Bound, dot_bound, is_whole
-from .takers import collected, takers
+from .takers import collected, most_takers, takers
 
 Array = npt.NDArray[np.float64]
 Worked = list[tuple[Any, Array]]
@@ -121,8 +121,8 @@ class MaxPool2dBackward(Backward):
 
     @staticmethod
     def terms(forward: MaxPool2d) -> int:
-        rows, columns = (takers(axis).shape[1] for axis in forward.axes)
-        return int(rows * columns)
+        rows, columns = forward.axes
+        return most_takers(rows) * most_takers(columns)
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

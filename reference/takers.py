@@ -34,6 +34,13 @@ def takers(axis: Window, mode: str = "zeros") -> Index:
     return index
 
 
+def most_takers(axis: Window, mode: str = "zeros") -> int:
+    """No fewer than any element has: at most one tap of each window and one window for each tap; times the places that
+    copy an element, which mirrored or wrapped once are at most three."""
+    copies = {"zeros": 1, "replicate": 1 + axis.before + axis.after}.get(mode, 3)
+    return min(min(axis.count, axis.taps) * copies, axis.count * axis.taps)
+
+
 def collected(parts: tuple[Array, ...], rows: Index, columns: Index) -> tuple[Array, ...]:
     """(N, C, I, J, R, S), what each tap has to give -> (N, C, H, W), the sums over the takers of each element.
 

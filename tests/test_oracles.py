@@ -37,8 +37,11 @@ from convspec.reference import (
     ReluBackward,
     SyncBatchNorm2d,
 )
+from convspec.reference.pad2d import mode_allows
 from convspec.reference.pick import RandomPick
 from convspec.reference.rounding import FORMATS, Arithmetic, dtype_named
+from convspec.reference.takers import most_takers, takers
+from convspec.reference.window import Window
 
 from . import loops
 
@@ -463,3 +466,14 @@ def test_every_operation_has_an_oracle() -> None:
     judged = {Conv2d, LocallyConnected2d, Convolve2d, Linear, Pad2d, MaxPool2d, AvgPool2d, Relu, BatchNorm2d, LayerNorm}
     judged |= {GroupNorm, InstanceNorm2d, PixelGroupNorm, LocalResponseNorm, SyncBatchNorm2d, Dropout, Dropout2d}
     assert judged | TORCH_FORWARD.keys() == set(OPS)
+
+
+def test_no_element_has_more_takers_than_are_reckoned_with() -> None:
+    for mode, sides in itertools.product(TORCH_MODES, itertools.product(range(4), repeat=2)):
+        for n, k, s, d in itertools.product(range(1, 6), range(1, 4), (1, 2), (1, 2)):
+            axis = Window(n, k, s, d, *sides)
+            if axis.fits and mode_allows(n, sides, mode):
+                index = takers(axis, mode)
+                seen = index[index < axis.count * axis.taps]
+                assert len(set(seen.tolist())) == seen.size <= axis.count * axis.taps
+                assert index.shape[1] <= most_takers(axis, mode)
