@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -91,9 +91,11 @@ class Backward(Op):
 
 def forward_of(problem: Backward, op: type[F]) -> F:
     """The forward problem with the fields of a backward one, read with the same choices."""
-    fields = {f.name: getattr(problem, f.name) for f in op._fields()}
-    forward = op(**fields)
-    return forward.read(**problem.reading) if problem.reading else forward
+    made = vars(problem).get("_forward")  # every rule asks for it
+    if made is None:
+        made = op(**{f.name: getattr(problem, f.name) for f in op._fields()})
+        made = vars(problem)["_forward"] = made.read(**problem.reading) if problem.reading else made
+    return cast(F, made)
 
 
 def of_forward(op: type[Op]) -> SimpleNamespace:
