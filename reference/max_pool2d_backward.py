@@ -102,7 +102,8 @@ class MaxPool2dBackward(Backward):
         in float64, whose roundings come on top: one for each element of the channel.
         """
         g = np.abs(np.asarray(self.grad_output, np.float64))[..., None, None]
-        size, terms = self.collected(self.won * g), self.collected(np.where(self.won & (g != 0), 1.0, 0.0))
+        size = self.collected(np.where(self.won, g, 0.0))
+        terms = self.collected(np.where(self.won & (g != 0), 1.0, 0.0))
         unit = BETTER_THAN_DOUBLE if self.dtype == np.float64 and not self.random else FORMATS["float64"].unit
         value = self.references()["grad_x"]
         whole = is_whole(self.grad_output)
