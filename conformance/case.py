@@ -72,7 +72,7 @@ class Case:
         """Whatever the backend returns for a valid problem. Its exceptions are violations."""
         problem = problem or self.problem
         if isinstance(problem, Composition):
-            return problem.follow(self.answer)
+            return problem.follow(lambda layer: self.answer(layer, restore=restore))
         if not self.backend.offers(problem.name):
             raise Unsupported(f"the backend has no {problem.name}")
         with self._clock.stage("backend"):
@@ -90,17 +90,19 @@ class Case:
                     Evidence(problem, expected=None if problem.random else problem.reference()),
                 ) from error
 
-    def answers(self, problem: Op) -> dict[str, Tensor]:
+    def answers(self, problem: Op, *, restore: bool = True) -> dict[str, Tensor]:
         """The outputs for a valid problem by name, each of the right type, dtype and shape."""
         problem.validate()
-        answers = formed(problem, self.raw(problem))
+        answers = formed(problem, self.raw(problem, restore=restore))
+        if isinstance(problem, Composition):  # its layers are the calls
+            return answers
         # Copies: a backend may hand out one buffer again and again.
         self.calls.append((problem, {name: np.array(answer) for name, answer in answers.items()}))
         return answers
 
-    def answer(self, problem: Op) -> Tensor:
+    def answer(self, problem: Op, *, restore: bool = True) -> Tensor:
         """The first output for a valid problem: the only one of most operations."""
-        return self.answers(problem)[problem.outputs[0]]
+        return self.answers(problem, restore=restore)[problem.outputs[0]]
 
     def values(self, problem: Op) -> npt.NDArray[np.float64]:
         """The first output in float64, with no error attached."""
@@ -132,7 +134,7 @@ class Case:
         return self.arithmetic.input_rounding > 0
 
     def _arithmetic(self, problem: Op) -> Arithmetic:
-        return self.backend.arithmetic(problem.name, str(problem.dtype))
+        return self.backend.arithmetic_of(problem)
 
 
 def _measured(value: npt.NDArray[np.float64], bound: Bound) -> Measured:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convspec.reference import SPECIFIED, Clause, Op
+from convspec.reference import SPECIFIED, Clause, Composition, Op
 from convspec.reference.op import CORE, STRICT, clause_text
 
 from .case import Case, Inapplicable
 from .compare import Evidence, Violation, agree, formed, judge
+from .layer_checks import answers_stay_as_they_were_given, every_layer_is_within_its_bound, note_spread
 
 Tensor = npt.NDArray[Any]
 
@@ -50,6 +51,7 @@ def within_the_bound(case: Case) -> None:
     if all(where.all() for where in vacuous) and any(where.size for where in vacuous):
         raise Inapplicable("the bound says nothing about any element", vacuous=True)
     case.tally.add(judge(case.problem, answers, truths, case.arithmetic), case.problem.summary())
+    note_spread(case, answers, truths)
 
 
 def repeating_a_call_repeats_the_bits(case: Case) -> None:
@@ -69,6 +71,8 @@ def images_are_independent(case: Case) -> None:
     n = problem.arrays()["x"].shape[0]
     if n < 2:
         raise Inapplicable("a batch of one")
+    if isinstance(problem, Composition) and problem.mixes_images:
+        raise Inapplicable("a layer in which images act on each other")
     k = case.pick.integer(0, n - 1)
     alone = problem.but(x=np.array(problem.arrays()["x"][k : k + 1], order="C"))
     agree(problem, case(problem)[k : k + 1], case(alone))
@@ -159,6 +163,13 @@ CHECKS: tuple[tuple[Check, str, str], ...] = (
     (repeating_a_call_repeats_the_bits, CORE, "GEN-09"),
 )
 
+# What is looked at in networks: of a view, each layer's own check says as much.
+OF_NETWORKS: tuple[tuple[Check, str, str], ...] = (
+    (every_layer_is_within_its_bound, CORE, "GEN-07, BLK-01"),
+    *(entry for entry in CHECKS if entry[0] is not views_equal_copies),
+    (answers_stay_as_they_were_given, STRICT, "GEN-10"),
+)
+
 
 def clauses_of(op: type[Op], level: str = STRICT) -> tuple[Clause, ...]:
     """Every clause of an operation: the checks that hold for all, then its own rules, examples, edges and laws."""
@@ -171,7 +182,7 @@ def clauses_of(op: type[Op], level: str = STRICT) -> tuple[Clause, ...]:
             source=source,
             enforce=check,
         )
-        for check, wanted, source in CHECKS
+        for check, wanted, source in (OF_NETWORKS if issubclass(op, Composition) else CHECKS)
         if op.has_batch or check is not images_are_independent
     ]
     kinds = ("rule", "example", "edge", "law")

@@ -143,6 +143,7 @@ class Engine:
             cases=cases,
             worst=trial.tally.worst,
             worst_case=trial.tally.where,
+            rms=trial.tally.rms,
         )
         if tried.failures:
             cell.status = "fail"

@@ -10,10 +10,12 @@ Usable alone, with NumPy only::
 from .avg_pool2d import AvgPool2d
 from .composition import Composition
 from .conv2d import Conv2d
+from .conv_block import ConvBlock
 from .convolve2d import Convolve2d
 from .group_norm import GroupNorm
 from .instance_norm2d import InstanceNorm2d
 from .layer_norm import LayerNorm
+from .lenet5 import LeNet5
 from .linear import Linear
 from .local_response_norm import LocalResponseNorm
 from .max_pool2d import MaxPool2d
@@ -21,6 +23,7 @@ from .op import Clause, InvalidProblem, Op
 from .pad2d import Pad2d
 from .pixel_group_norm import PixelGroupNorm
 from .relu import Relu
+from .stack import Stack
 
 # The table of contents.
 OPS: tuple[type[Op], ...] = (
@@ -39,7 +42,7 @@ OPS: tuple[type[Op], ...] = (
 )
 
 # Networks made of them: a backend that has the operations is asked for these too.
-NETWORKS: tuple[type[Composition], ...] = ()
+NETWORKS: tuple[type[Composition], ...] = (Stack, ConvBlock, LeNet5)
 
 # All that is specified.
 SPECIFIED: tuple[type[Op], ...] = (*OPS, *NETWORKS)
@@ -52,11 +55,13 @@ __all__ = [
     "Clause",
     "Composition",
     "Conv2d",
+    "ConvBlock",
     "Convolve2d",
     "GroupNorm",
     "InstanceNorm2d",
     "InvalidProblem",
     "LayerNorm",
+    "LeNet5",
     "Linear",
     "LocalResponseNorm",
     "MaxPool2d",
@@ -64,4 +69,5 @@ __all__ = [
     "Pad2d",
     "PixelGroupNorm",
     "Relu",
+    "Stack",
 ]

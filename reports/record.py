@@ -109,6 +109,7 @@ class Cell(msgspec.Struct, kw_only=True):
     cases: Cases = msgspec.field(default_factory=Cases)
     worst: float | str | None = None  # largest error over bound among executed cases
     worst_case: str = ""
+    rms: float | str | None = None  # of networks: root mean square of error over its modelled deviation, the largest
     failure: str = ""  # id of the failure, if there is one
 
 
