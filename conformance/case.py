@@ -72,7 +72,7 @@ class Case:
         """Whatever the backend returns for a valid problem. Its exceptions are violations."""
         problem = problem or self.problem
         if isinstance(problem, Composition):
-            return problem.follow(lambda layer: self.answer(layer, restore=restore))
+            return problem.follow(lambda layer: self.layer(layer, restore=restore))
         if not self.backend.offers(problem.name):
             raise Unsupported(f"the backend has no {problem.name}")
         with self._clock.stage("backend"):
@@ -90,19 +90,27 @@ class Case:
                     Evidence(problem, expected=None if problem.random else problem.reference()),
                 ) from error
 
-    def answers(self, problem: Op, *, restore: bool = True) -> dict[str, Tensor]:
+    def answers(self, problem: Op) -> dict[str, Tensor]:
         """The outputs for a valid problem by name, each of the right type, dtype and shape."""
         problem.validate()
-        answers = formed(problem, self.raw(problem, restore=restore))
-        if isinstance(problem, Composition):  # its layers are the calls
-            return answers
-        # Copies: a backend may hand out one buffer again and again.
-        self.calls.append((problem, {name: np.array(answer) for name, answer in answers.items()}))
+        answers = formed(problem, self.raw(problem))
+        if not isinstance(problem, Composition):  # of which the layers are the calls
+            self._note(problem, answers)
         return answers
 
-    def answer(self, problem: Op, *, restore: bool = True) -> Tensor:
+    def layer(self, problem: Op, *, restore: bool = True) -> Tensor:
+        """The first output of a layer of a valid network, whose rules were looked at with the network's."""
+        answers = formed(problem, self.raw(problem, restore=restore))
+        self._note(problem, answers)
+        return answers[problem.outputs[0]]
+
+    def _note(self, problem: Op, answers: dict[str, Tensor]) -> None:
+        # Copies: a backend may hand out one buffer again and again.
+        self.calls.append((problem, {name: np.array(answer) for name, answer in answers.items()}))
+
+    def answer(self, problem: Op) -> Tensor:
         """The first output for a valid problem: the only one of most operations."""
-        return self.answers(problem, restore=restore)[problem.outputs[0]]
+        return self.answers(problem)[problem.outputs[0]]
 
     def values(self, problem: Op) -> npt.NDArray[np.float64]:
         """The first output in float64, with no error attached."""
@@ -124,6 +132,11 @@ class Case:
 
     def _as_read(self, problem: Op, answers: dict[str, Tensor]) -> Op:
         return problem.settled(answers[problem.outputs[0]]).declared(self.backend.conventions)
+
+    def bound(self) -> Bound:
+        """How far the answer to the case's problem may be off, of an operation with one output and no chance."""
+        problem = self.problem.declared(self.backend.conventions)
+        return self._oracle.bounds(problem, self.arithmetic)[problem.outputs[0]]
 
     def convention(self, name: str) -> str:
         """What the backend declares for a choice that the specification leaves open."""

@@ -93,14 +93,18 @@ def formed(problem: Op, answer: Any, *, shape: bool = True, dtype: bool = True) 
 def _formed(problem: Op, name: str, answer: Any, shape: tuple[int, ...] | None, dtype: bool) -> Tensor:
     """One output as an array."""
     of = f" for {name}" if len(problem.outputs) > 1 else ""
-    evidence = Evidence(problem, expected=_expected(problem, name), output=name)
+
+    def misformed(cause: str, message: str, actual: Tensor | None = None) -> Violation:
+        evidence = Evidence(problem, actual, expected=_expected(problem, name), output=name)
+        return Violation(cause, f"returned {message}", evidence)
+
     if not isinstance(answer, np.ndarray) and not (isinstance(answer, np.generic) and shape == ()):
-        raise Violation("not an array", f"returned {_kind(answer)}{of}, not a NumPy array", evidence)
-    evidence.actual = result = np.asarray(answer)
+        raise misformed("not an array", f"{_kind(answer)}{of}, not a NumPy array")
+    result = np.asarray(answer)
     if dtype and result.dtype != problem.dtype:
-        raise Violation("wrong dtype", f"returned {result.dtype}{of}, but x is {problem.dtype}", evidence)
+        raise misformed("wrong dtype", f"{result.dtype}{of}, but x is {problem.dtype}", result)
     if shape is not None and result.shape != shape:
-        raise Violation("wrong shape", f"returned shape {result.shape}{of}, the formula gives {shape}", evidence)
+        raise misformed("wrong shape", f"shape {result.shape}{of}, the formula gives {shape}", result)
     return result
 
 

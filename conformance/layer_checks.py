@@ -19,7 +19,13 @@ Tensor = npt.NDArray[Any]
 def every_layer_is_within_its_bound(case: Case) -> None:
     """Each layer's answer is within the bound of that layer, given what came back for the layer before: a wrong layer
     is found by name, however little of it is left at the end."""
+    case.problem.validate()
     case.raw()
+    judge_calls(case)
+
+
+def judge_calls(case: Case) -> None:
+    """Judge every call that the case has made, each by itself."""
     worst, where = 0.0, ""
     for problem, answers in case.calls:
         ratio = judge(problem, answers, case.truths(problem, answers), case.backend.arithmetic_of(problem))
@@ -32,10 +38,11 @@ def answers_stay_as_they_were_given(case: Case) -> None:
     """When the last layer has answered, every answer before it still holds what it held: no layer writes into its
     input or into an older answer, as a network that reads one twice relies on."""
     assert isinstance(case.problem, Composition)
+    case.problem.validate()
     given: list[tuple[Op, Tensor, Tensor]] = []
 
     def ask(layer: Op) -> Tensor:
-        answer = case.answer(layer, restore=False)
+        answer = case.layer(layer, restore=False)
         given.append((layer, answer, np.array(answer)))
         return answer
 
@@ -45,7 +52,8 @@ def answers_stay_as_they_were_given(case: Case) -> None:
     for number, (layer, answer, first) in enumerate(given, 1):
         if answer.tobytes() != first.tobytes():
             changed = int((answer != first).sum())
-            message = f"the answer of layer {number} ({layer.name}) was changed later: {changed} of {answer.size} elements"
+            what = f"the answer of layer {number} ({layer.name})"
+            message = f"{what} was changed later: {changed} of {answer.size} elements"
             evidence = Evidence(layer, answer, np.asarray(first, np.float64), direct=False)
             raise Violation("an earlier answer was modified", message, evidence)
 

@@ -23,6 +23,7 @@ from .pick import Pick
 from .pixel_group_norm import PixelGroupNorm
 from .relu import Relu
 from .stack import values, weights
+from .stack_laws import alike
 from .window import Window
 
 Array = npt.NDArray[np.float64]
@@ -57,8 +58,8 @@ class ConvBlock(Composition):
 
         y = pool(max(normalize(conv(x)), 0))
 
-    Normalization and pooling may be "none". The lecture also applies the rectifier right after the convolution, which is
-    this block without a normalization; with one, its words name the order above. Layer normalization runs over the
+    Normalization and pooling may be "none". The lecture also applies the rectifier right after the convolution, which
+    is this block without a normalization; with one, its words name the order above. Layer normalization runs over the
     channels and the image, and `scale` and `shift` are then of that shape; for the others they are one per channel.
 
     Source: the lecture's typical block (L073, L050, L069).
@@ -118,9 +119,9 @@ class ConvBlock(Composition):
     def draw(cls, pick: Pick) -> Self:
         normalization = pick.one_of(("none", *NORMALIZATIONS), (40, *[60 / len(NORMALIZATIONS)] * len(NORMALIZATIONS)))
         pooling = pick.one_of(("none", "max", "avg"), (30, 40, 30))
-        kind = pick.one_of(("integers", "normal"), (50, 50))
+        kind = pick.one_of(("integers", "normal"), (60, 40))
         random = np.random.default_rng(pick.integer(0, (1 << 16) - 1))
-        n, groups = pick.integer(1, 2), 1 + pick.one_of((0, 1), (75, 25))
+        n, groups = pick.one_of((1, 2), (30, 70)), 1 + pick.one_of((0, 1), (75, 25))
         c, k = groups * pick.integer(1, 2), groups * pick.integer(1, 3)
         window = pick.integer(1, 3), pick.integer(1, 3)
         drawn = []
@@ -208,8 +209,8 @@ class ConvBlock(Composition):
         )
         a, b = pick.integer(0, 2), pick.integer(1, 2)
         by = a * stride[0] * pool_stride[0], b * stride[1] * pool_stride[1]
-        there = block.but(x=np.roll(block.x, by, (2, 3)))
-        return run(there), run(block).rearranged(lambda y: np.roll(y, (a, b), (2, 3)))
+        here = run(block).rearranged(lambda y: np.roll(y, (a, b), (2, 3)))
+        return alike(run, block.but(x=np.roll(block.x, by, (2, 3))), here), here
 
     # Worked.
 
@@ -236,9 +237,8 @@ class ConvBlock(Composition):
 
     @example("RF-07")
     def a_normalization_sees_the_whole_sample(cls: Any, dtype: np.dtype[Any]) -> Worked:
-        """8 0 0 0 has mean 2 and variance 12; with eps 4 and scale -1 it becomes -1.5 and three times 0.5. One pixel has
-        changed them all: 0 0 0 0 gives zeros. In two groups the other channel does not see it; alone in its channel it
-        does the same."""
+        """8 0 0 0 has mean 2, variance 12; with eps 4 and scale -1 it becomes -1.5 and three times 0.5. One pixel has
+        changed them all: 0 0 0 0 gives zeros. In two groups the other channel does not see it."""
         x = np.zeros((2, 2, 1, 4))
         x[0, 0, 0, 0] = 8
         problem = cls(

@@ -15,7 +15,7 @@ from .composition import Composition, Step
 from .conv2d import Conv2d
 from .linear import Linear
 from .max_pool2d import MaxPool2d
-from .op import CORE, Op, Padding, Run, Sides, Tensor, edge, example, law, operation
+from .op import STRICT, Op, Padding, Run, Sides, Tensor, edge, example, law, operation
 from .pick import Pick
 from .relu import Relu
 from .stack import values, weights
@@ -50,10 +50,10 @@ class LeNet5(Composition):
     modern: C1 and C3 are rectified, S2 and S4 are 2x2 poolings; C5 is a fully connected layer on the flattened 16x5x5
     (in the order c, h, w), C5 and F6 are rectified, the output is the third fully connected layer.
 
-    1998: S2 and S4 are sums over 2x2 windows, times a coefficient, plus a bias, for each map; a map of C3 reads only the
-    maps of S2 that TABLE names; C5 is a convolution; all layers up to F6 end in 1.7159*tanh(2/3 a); the outputs are the
-    squared distances to `output`. A backend is asked for the convolutions, averages and F6; the rest is computed between
-    them in float64 and rounded to the dtype.
+    1998: S2 and S4 are sums over 2x2 windows, times a coefficient, plus a bias, for each map; a map of C3 reads only
+    the maps of S2 that TABLE names; C5 is a convolution; all layers up to F6 end in 1.7159*tanh(2/3 a); the outputs are
+    the squared distances to `output`. A backend is asked for the convolutions, averages and F6; the rest is computed
+    between them in float64 and rounded to the dtype.
 
     Source: LeCun, Bottou, Bengio, Haffner 1998; the lecture names the network (L070) and draws it (F13).
     """
@@ -144,7 +144,8 @@ class LeNet5(Composition):
         arrays = {name: make(random, shape, kind) for name, shape in shapes.items()}
         if bias:
             sizes = dict(zip(("c1_bias", "c3_bias", "c5_bias", "f6_bias"), widths, strict=False))
-            arrays |= {name: values(random, (size,), kind) / (1 if kind == "integers" else 4) for name, size in sizes.items()}
+            smaller = 1 if kind == "integers" else 4
+            arrays |= {name: values(random, (size,), kind) / smaller for name, size in sizes.items()}
         if form == "1998":
             arrays["output"] = random.choice((-1.0, 1.0), shapes["output"])
             arrays |= {"s2": 0.25 + random.random(one) / 4, "s4": 0.25 + random.random(two) / 4}
@@ -166,8 +167,8 @@ class LeNet5(Composition):
             widths=pick.one_of(NARROW, (50, 30, 20)),
             form=pick.one_of(FORMS, (75, 25)),
             pooling=pick.one_of(("max", "avg"), (70, 30)),
-            kind=pick.one_of(("integers", "normal"), (50, 50)),
-            n=pick.integer(1, 2),
+            kind=pick.one_of(("integers", "normal"), (70, 30)),
+            n=pick.one_of((1, 2), (30, 70)),
             side=pick.one_of((32, 28), (75, 25)),
             bias=pick.flag(0.7),
             seed=pick.integer(0, (1 << 16) - 1),
@@ -182,13 +183,13 @@ class LeNet5(Composition):
         slid = run(Conv2d(x=x, weight=as_filters(self.c5, x), bias=self.c5_bias))
         return slid.rearranged(lambda y: y[:, :, 0, 0]), whole
 
-    @law("LAW-A8", CORE)
-    def whole_factors_move_out(self, run: Run, pick: Pick) -> Sides | None:
-        """Without biases, the image times 2 gives the modern network's answer times 2, exactly where the sums are."""
-        if self.form == "1998":
-            return None
+    @law("LAW-A8", STRICT)
+    def powers_of_two_move_out(self, run: Run, pick: Pick) -> Sides | None:
+        """Without biases, the image times 2 gives the modern network's answer times 2 to the last bit."""
+        if self.form == "1998" or str(self.dtype) == "float16" or run.convention("repeatable") == "false":
+            return None  # results below float16's smallest normal number are not rounded alike at another scale
         plain = self.but(**{f"{name}_bias": None for name in ("c1", "c3", "c5", "f6", "output")})
-        return run(plain.but(x=self.x * np.asarray(2, self.dtype))), run(plain) * 2.0
+        return run.values(plain.but(x=self.x * np.asarray(2, self.dtype))), 2 * run.values(plain)
 
     @example("NET-03, NET-01, L070, F13")
     def ones_through_the_modern_network(cls: Any, dtype: np.dtype[Any]) -> Worked:
@@ -212,32 +213,32 @@ class LeNet5(Composition):
     @edge("NET-03, L070, F13")
     def the_published_sizes(cls: Any, pick: Pick) -> LeNet5:
         """The modern network on 32x32: layers of 28, 14, 10 and 5 pixels a side, then 400, 120, 84 and 10 numbers."""
-        return _few(str(pick.dtype), pick.integer(0, 3), "modern", 32)
+        return _few(str(pick.dtype), pick.integer(0, 3), "modern")
 
     @edge("NET-03")
     def an_image_of_28_by_28(cls: Any, pick: Pick) -> LeNet5:
         """A smaller image padded by 2 has the same sizes from the first layer on."""
-        return _few(str(pick.dtype), pick.integer(0, 3), "modern", 28)
+        return cls.made(pick.dtype, pick.integer(0, 255), NARROW[1], kind="integers", side=28)  # type: ignore[no-any-return]
 
     @edge("NET-01, NET-02")
     def the_form_of_1998(cls: Any, pick: Pick) -> LeNet5:
         """The published network with its table of connections, trainable subsampling and distances at the end."""
-        return _few(str(pick.dtype), pick.integer(0, 3), "1998", 32)
+        return _few(str(pick.dtype), pick.integer(0, 3), "1998")
 
     @edge("GEN-14")
     def an_empty_batch(cls: Any, pick: Pick) -> LeNet5:
         """No images give no answers, through every layer."""
-        problem: LeNet5 = cls.draw(pick)
+        problem: LeNet5 = cls.made(pick.dtype, 0, NARROW[0], form=pick.one_of(FORMS))
         return problem.but(x=problem.x[:0])
 
 
-@lru_cache(maxsize=24)
-def _few(dtype: str, number: int, form: str, side: int) -> LeNet5:
+@lru_cache(maxsize=16)
+def _few(dtype: str, number: int, form: str) -> LeNet5:
     """A few networks of the published size, which cost too much to be made and judged anew for every case."""
     from .rounding import dtype_named
 
     kind = "normal" if form == "1998" or number % 2 else "integers"
-    return LeNet5.made(dtype_named(dtype), number, kind=kind, form=form, side=side, pooling=("max", "avg")[number // 2])
+    return LeNet5.made(dtype_named(dtype), number, kind=kind, form=form, pooling=("max", "avg")[number // 2])
 
 
 def connected(filters: int, channels: int) -> npt.NDArray[np.bool_]:

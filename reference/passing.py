@@ -1,6 +1,7 @@
 """How errors pass through a layer: the largest that can come out, and the standard deviation of what does.
 
-Notation: x is the layer's input in the ground truth, D (`off`) how far each element of a backend's input may be from it.
+Notation: x is the layer's input in the ground truth, D (`off`) how far each element of a backend's input may be from
+it.
 """
 
 from __future__ import annotations

@@ -89,9 +89,9 @@ class Stack(Composition):
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:
-        kind = pick.one_of(("integers", "normal"), (50, 50))
+        kind = pick.one_of(("integers", "normal"), (60, 40))
         random = np.random.default_rng(pick.integer(0, (1 << 16) - 1))
-        n, c = pick.integer(1, 2), pick.integer(1, 3)
+        n, c = pick.one_of((1, 2), (30, 70)), pick.integer(1, 3)
         lengths = h, w = pick.integer(4, 15), pick.integer(4, 15, unlike=(n, c))
         plan: list[dict[str, Any]] = []
         arrays: dict[str, Tensor] = {}
