@@ -20,6 +20,7 @@ from convspec.reference import (
     InstanceNorm2d,
     LayerNorm,
     Linear,
+    LocallyConnected2d,
     LocalResponseNorm,
     MaxPool2d,
     Op,
@@ -61,6 +62,20 @@ class NumpyTaps:
                 y[:, filters] += np.einsum("kc,ncij->nkij", weight[filters, :, r, s], channels)
         if problem.bias is not None:
             y += _wide(problem.bias)[:, None, None]
+        return y.astype(problem.dtype)
+
+    def locally_connected2d(self, problem: LocallyConnected2d) -> Tensor:
+        problem.validate()
+        x, weight = _padded(_wide(problem.x), problem.padding, "zeros"), _wide(problem.weight)
+        y = np.zeros(problem.output_shape(), x.dtype)
+        rows, columns = (
+            [_tap(tap, 1, stride, count) for tap in range(taps)]
+            for taps, stride, count in zip(weight.shape[4:], problem.stride, y.shape[2:], strict=True)
+        )
+        for r, s in np.ndindex(weight.shape[4:]):
+            y += np.einsum("ijkc,ncij->nkij", weight[..., r, s], x[:, :, rows[r], columns[s]])
+        if problem.bias is not None:
+            y += _wide(problem.bias)
         return y.astype(problem.dtype)
 
     def convolve2d(self, problem: Convolve2d) -> Tensor:

@@ -16,6 +16,7 @@ from convspec.reference import (
     InstanceNorm2d,
     LayerNorm,
     Linear,
+    LocallyConnected2d,
     LocalResponseNorm,
     MaxPool2d,
     Op,
@@ -98,6 +99,24 @@ class Torch:
         rows, columns = problem.stride
         down, across = problem.dilation
         return functional.conv2d(x, weight, bias, (rows, columns), padding, (down, across), problem.groups)
+
+    def locally_connected2d(self, problem: LocallyConnected2d) -> Any:
+        """Unfolded windows times the weights: PyTorch has no such layer. 16-bit arrays are widened for it."""
+        if problem.x.ndim != 4 or problem.weight.ndim != 6:
+            raise ValueError(f"x and weight have {problem.x.ndim} and {problem.weight.ndim} axes, not 4 and 6")
+        x, weight = self.to_device(problem.x), self.to_device(problem.weight)
+        wide = torch.float64 if x.dtype is torch.float64 else torch.float32
+        (rows, columns), (r, s) = problem.stride, weight.shape[4:]
+        seen = self._padded(x, problem.padding, "zeros").unfold(2, r, rows).unfold(3, s, columns)  # (N, C, I, J, R, S)
+        # einsum would broadcast axes of length 1, and a bias of one too.
+        if (x.shape[1], *seen.shape[2:]) != (weight.shape[3], *weight.shape[:2], r, s) or 0 in (r, s):
+            raise ValueError(f"weight {tuple(weight.shape)} does not match windows {tuple(seen.shape)}")
+        y = torch.einsum("ncijrs,ijkcrs->nkij", seen.to(wide), weight.to(wide))
+        if problem.bias is not None:
+            if problem.bias.shape != y.shape[1:]:
+                raise ValueError(f"bias is {problem.bias.shape}, not {tuple(y.shape[1:])}")
+            y = y + self.to_device(problem.bias).to(wide)
+        return y.to(x.dtype)
 
     def convolve2d(self, problem: Convolve2d) -> Any:
         x, kernel = self.to_device(problem.x), self.to_device(problem.kernel)

@@ -18,6 +18,7 @@ from .layer_norm import LayerNorm
 from .lenet5 import LeNet5
 from .linear import Linear
 from .local_response_norm import LocalResponseNorm
+from .locally_connected2d import LocallyConnected2d
 from .max_pool2d import MaxPool2d
 from .op import Clause, InvalidProblem, Op
 from .pad2d import Pad2d
@@ -30,6 +31,7 @@ OPS: tuple[type[Op], ...] = (
     Convolve2d,
     Pad2d,
     Conv2d,
+    LocallyConnected2d,
     MaxPool2d,
     AvgPool2d,
     Relu,
@@ -64,6 +66,7 @@ __all__ = [
     "LeNet5",
     "Linear",
     "LocalResponseNorm",
+    "LocallyConnected2d",
     "MaxPool2d",
     "Op",
     "Pad2d",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from .conv2d_parts import NONE, contiguous, first_group
 from .laws import zero_stuffed
 from .linear import Linear
+from .locally_connected2d import LocallyConnected2d
 from .measured import concatenate
 from .op import Run, Sides, law
 from .pad2d import padded
@@ -90,6 +91,23 @@ def a_filter_as_large_as_the_image_is_linear(problem: Conv2d, run: Run, pick: Pi
     whole = type(problem)(x=problem.x, weight=weight)
     flat = Linear(x=problem.x.reshape(n, -1), weight=weight.reshape(k, -1))
     return run(whole), run(flat).rearranged(lambda a: a[:, :, None, None])
+
+
+@law("LAW-C14, LC-04")
+def unshared_weights_may_be_equal(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
+    """A locally connected layer with the filters and biases of a convolution at every unit gives the same."""
+    one = replace(first_group(problem), padding_mode="zeros", dilation=(1, 1))
+    bias = None if problem.bias is None else problem.bias[: one.weight.shape[0]]
+    one = one.but(bias=bias)
+    _, k, height, width = one.shape()
+    everywhere = LocallyConnected2d(
+        x=one.x,
+        weight=contiguous(np.broadcast_to(one.weight, (height, width, *one.weight.shape))),
+        bias=None if bias is None else contiguous(np.broadcast_to(bias[:, None, None], (k, height, width))),
+        stride=one.stride,
+        padding=one.padding,
+    )
+    return run(one), run(everywhere)
 
 
 @law("LAW-C15, CONV-08")

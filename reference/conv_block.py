@@ -223,7 +223,7 @@ class ConvBlock(Composition):
 
     @example("BLK-01, L073, E20")
     def normalization_comes_before_the_rectifier(cls: Any, dtype: np.dtype[Any]) -> Worked:
-        """-1 and 1 times 4 plus 8 are 4 and 12, of mean 8 and variance 16; with eps 9 they become -0.8 and 0.8, and 0 and
+        """-1 and 1 times 4 plus 8 are 4 and 12, of mean 8 and variance 16; with eps 9 they become -0.8 and 0.8: 0 and
         0.8 come out. Rectified first, -0.8 would stay. With a shift of 1 they are 0.2 and 1.8, on average 1."""
         problem = cls(
             x=image([[-1, 1]], dtype),

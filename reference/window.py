@@ -70,15 +70,15 @@ class Window:
         return bool(self.inside.any(axis=1).all())
 
     @classmethod
-    def draw(cls, pick: Pick, *, unlike: tuple[int, ...] = (), stretch: bool = False) -> Window:
+    def draw(cls, pick: Pick, *, unlike: tuple[int, ...] = (), stretch: bool = False, dilated: bool = True) -> Window:
         """A window and an input that it fits: the outputs are chosen and the input length follows.
 
         `unlike`: lengths to keep away from. `stretch`: one of the larger sizes, around those where kernels
-        change their blocking.
+        change their blocking. `dilated`: whether there may be holes between the taps.
         """
         taps = 1 + pick.one_of((0, 1, 2, 3, 4, 6), (20, 18, 30, 12, 14, 6))
         stride = 1 + pick.one_of((0, 1, 2, 3), (45, 30, 15, 10))
-        dilation = 1 + pick.one_of((0, 1, 2), (60, 25, 15))
+        dilation = 1 + pick.one_of((0, 1, 2), (60, 25, 15)) if dilated else 1
         before = pick.one_of((0, 1, 2, 3, 5, 9), (40, 22, 16, 12, 8, 2))
         after = pick.one_of((0, 1, 2, 3, 5, 9), (40, 22, 16, 12, 8, 2))
         outputs = 1 + (pick.one_of(STRETCHED) - 1 if stretch else pick.integer(0, 6))

@@ -82,6 +82,7 @@ def work(problem: Op) -> int:
     """How many taps `compute` visits."""
     taps = {
         "conv2d": lambda p: p.weight[:1].size,
+        "locally_connected2d": lambda p: int(np.prod(p.weight.shape[3:])),
         "convolve2d": lambda p: p.kernel.size,
         "linear": lambda p: p.x.shape[1],
         "max_pool2d": lambda p: p.kernel_size[0] * p.kernel_size[1],
@@ -103,6 +104,10 @@ def shape(p: Any) -> tuple[int, ...]:
         taps = p.weight.shape[2:]
         sizes = [count(p.x.shape[2 + a], taps[a], p.stride[a], p.dilation[a], *p.padding[a]) for a in (0, 1)]
         return p.x.shape[0], p.weight.shape[0], *sizes
+    if p.name == "locally_connected2d":
+        taps = p.weight.shape[4:]
+        sizes = [count(p.x.shape[2 + a], taps[a], p.stride[a], 1, *p.padding[a]) for a in (0, 1)]
+        return p.x.shape[0], p.weight.shape[2], *sizes
     if p.name in ("max_pool2d", "avg_pool2d"):
         holes = getattr(p, "dilation", (1, 1))
         sizes = [
@@ -128,6 +133,18 @@ def conv2d(p: Any, a: Any, n: int, k: int, i: int, j: int) -> Any:
             if row is not None and column is not None:
                 for c in range(channels):
                     total += a.x[n, group * channels + c, row, column] * a.weight[k, c, r, s]
+    return total
+
+
+def locally_connected2d(p: Any, a: Any, n: int, k: int, i: int, j: int) -> Any:
+    """bias[k,i,j] + the sum of x[n,c,...] * weight[i,j,k,c,r,s] over the channels and the taps."""
+    total = 0 if p.bias is None else a.bias[k, i, j]
+    for c in range(a.weight.shape[3]):
+        for r in range(a.weight.shape[4]):
+            for s in range(a.weight.shape[5]):
+                row, column = i * p.stride[0] + r - p.padding[0][0], j * p.stride[1] + s - p.padding[1][0]
+                if 0 <= row < a.x.shape[2] and 0 <= column < a.x.shape[3]:
+                    total += a.x[n, c, row, column] * a.weight[i, j, k, c, r, s]
     return total
 
 
@@ -272,6 +289,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     f.__name__: f
     for f in (
         conv2d,
+        locally_connected2d,
         convolve2d,
         linear,
         pad2d,

@@ -18,6 +18,7 @@ from convspec.reference import (
     InstanceNorm2d,
     LayerNorm,
     Linear,
+    LocallyConnected2d,
     LocalResponseNorm,
     MaxPool2d,
     Op,
@@ -186,6 +187,19 @@ def test_dot_products_are_torchs(dtype: str) -> None:
 
 
 @over_dtypes
+def test_locally_connected2d_is_torchs_unfolding(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+    for p in drawn(LocallyConnected2d, dtype):
+        i, j, k, c, r, s = p.weight.shape
+        x = functional.pad(torch_image(torch, p.x), sides(p.padding))
+        columns = functional.unfold(x, (r, s), stride=p.stride)  # (N, C * R * S, I * J)
+        weight = torch_image(torch, p.weight).reshape(i * j, k, c * r * s)
+        y = torch.einsum("nto,okt->nko", columns, weight).reshape(-1, k, i, j)
+        same(p, y.numpy() if p.bias is None else y.numpy() + wide(p.bias), size_of(p))
+
+
+@over_dtypes
 def test_copies_are_torchs(dtype: str) -> None:
     torch = pytest.importorskip("torch")
     for p in drawn(Pad2d, dtype):
@@ -312,6 +326,6 @@ def test_local_response_norm_is_torchs(dtype: str) -> None:
 
 
 def test_every_operation_has_an_oracle() -> None:
-    judged = {Conv2d, Convolve2d, Linear, Pad2d, MaxPool2d, AvgPool2d, Relu, LayerNorm}
+    judged = {Conv2d, LocallyConnected2d, Convolve2d, Linear, Pad2d, MaxPool2d, AvgPool2d, Relu, LayerNorm}
     judged |= {GroupNorm, InstanceNorm2d, PixelGroupNorm, LocalResponseNorm}
     assert judged == set(OPS)

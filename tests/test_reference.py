@@ -95,7 +95,7 @@ def test_edges_are_valid_and_right(op: type[Op], clause: Clause) -> None:
             compare_with_loops(problem)
 
 
-@pytest.mark.parametrize("name", ["pad2d", "max_pool2d", "avg_pool2d", "relu", "conv2d"])
+@pytest.mark.parametrize("name", ["pad2d", "max_pool2d", "avg_pool2d", "relu", "conv2d", "locally_connected2d"])
 def test_reference_carries_nan_and_infinities_as_loops_do(name: str) -> None:
     op = next(op for op in OPS if op.name == name)
     random = np.random.default_rng(5)

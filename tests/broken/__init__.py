@@ -4,7 +4,19 @@ A clause that no broken backend fails could be deleted without anyone noticing; 
 `TABLE` holds both directions.
 """
 
-from . import conv2d, convolve2d, every, linear, local_response_norm, networks, normalize, pad2d, pool, relu
+from . import (
+    conv2d,
+    convolve2d,
+    every,
+    linear,
+    local_response_norm,
+    locally_connected2d,
+    networks,
+    normalize,
+    pad2d,
+    pool,
+    relu,
+)
 from .base import TABLE, Broken, Right
 
 TABLE.sort(key=lambda entry: entry.op)
@@ -18,6 +30,7 @@ __all__ = [
     "every",
     "linear",
     "local_response_norm",
+    "locally_connected2d",
     "networks",
     "normalize",
     "pad2d",

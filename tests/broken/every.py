@@ -146,6 +146,7 @@ class RefusesNegativeSteps(Right):
 @broken(
     pad2d="an_empty_batch",
     conv2d="an_empty_batch",
+    locally_connected2d="an_empty_batch",
     max_pool2d="an_empty_batch",
     avg_pool2d="an_empty_batch",
     relu="an_empty_array",
@@ -216,6 +217,9 @@ class SupportsRaises(Right):
     " groups_is_positive padding_is_not_negative filters_have_taps padding_mode_is_known groups_divide_channels"
     " groups_divide_filters filters_span_their_group bias_is_one_per_filter a_window_fits reflection_stays_inside"
     " wrapping_goes_round_once there_is_something_to_repeat",
+    locally_connected2d="ranks_are_right parameters_are_pairs parameters_are_whole stride_is_positive"
+    " padding_is_not_negative filters_have_taps filters_span_the_channels a_window_fits"
+    " there_is_a_unit_for_each_window bias_is_one_per_filter_and_unit",
     max_pool2d="x_has_four_axes parameters_are_pairs parameters_are_whole kernel_size_is_positive stride_is_positive"
     " dilation_is_positive padding_is_not_negative a_window_fits every_window_holds_input",
     avg_pool2d="x_has_four_axes parameters_are_pairs parameters_are_whole kernel_size_is_positive stride_is_positive"

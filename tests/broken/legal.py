@@ -13,6 +13,7 @@ from convspec.reference.window import windows
 
 from .base import Right, Tensor, rounded, significant, wide
 from .conv2d import RightConv2d
+from .locally_connected2d import RightLocallyConnected2d
 
 
 def products(problem: Any, dtype: Any = None) -> tuple[Tensor, Tensor]:
@@ -32,6 +33,12 @@ def products(problem: Any, dtype: Any = None) -> tuple[Tensor, Tensor]:
             made = seen * problem.weight[:, :, None, None].astype(dtype)
             made = made.transpose(2, 5, 6, 0, 1, 3, 4).reshape(per_group * r * s, n, k, i, j)
             bias = np.zeros((), dtype) if problem.bias is None else problem.bias[:, None, None]
+        elif problem.name == "locally_connected2d":
+            seen = RightLocallyConnected2d().seen(problem).astype(dtype)  # (N, C, I, J, R, S)
+            weight = problem.weight.transpose(2, 3, 0, 1, 4, 5).astype(dtype)  # (K, C, I, J, R, S)
+            made = (seen[:, None] * weight).transpose(2, 5, 6, 0, 1, 3, 4)
+            made = made.reshape(int(np.prod(made.shape[:3])), *made.shape[3:])
+            bias = np.zeros((), dtype) if problem.bias is None else problem.bias
         else:
             seen = windows(filled(problem, 0.0), *problem.axes).astype(dtype)
             made = seen.transpose(4, 5, 0, 1, 2, 3).reshape(seen.shape[4] * seen.shape[5], *seen.shape[:4])
@@ -40,7 +47,7 @@ def products(problem: Any, dtype: Any = None) -> tuple[Tensor, Tensor]:
 
 
 class Sums:
-    """Convolution and the fully connected layer, by adding up `products` in the dtype in an order of its own."""
+    """The layers that are sums of products, by adding up `products` in the dtype in an order of its own."""
 
     dtypes = ("float32", "float64")
 
@@ -52,6 +59,9 @@ class Sums:
         return np.asarray(self.total(made, bias), problem.dtype)
 
     def linear(self, problem: Any) -> Any:
+        return self.conv2d(problem)
+
+    def locally_connected2d(self, problem: Any) -> Any:
         return self.conv2d(problem)
 
 
@@ -323,15 +333,15 @@ class PadsColumnsFirst:
 
 
 LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
-    (AddsBackwards, ("conv2d", "linear")),
+    (AddsBackwards, ("conv2d", "linear", "locally_connected2d")),
     (StartsAtTheBias, ("linear",)),
     (AddsInBlocks, ("linear",)),
-    (AddsInPairs, ("conv2d", "linear")),
+    (AddsInPairs, ("conv2d", "linear", "locally_connected2d")),
     (AddsTheLargestFirst, ("linear",)),
     (AddsInAnyOrder, ("linear",)),
-    (FusesMultiplyAndAdd, ("conv2d",)),
+    (FusesMultiplyAndAdd, ("conv2d", "locally_connected2d")),
     (MultipliesMatrices, ("conv2d",)),
-    (AnswersInFortranOrder, ("pad2d", "relu", "linear")),
+    (AnswersInFortranOrder, ("pad2d", "relu", "linear", "locally_connected2d")),
     (AnswersReadOnly, ("relu", "linear")),
     (AnswersInPartOfABuffer, ("convolve2d", "relu", "linear")),
     (MultipliesByTheReciprocal, ("avg_pool2d",)),
