@@ -133,7 +133,7 @@ class ConvBlock(Composition):
         rows, columns = drawn
         normed = (k, rows.count, columns.count) if normalization == "layer" and pick.flag() else (k,)
         affine = normalization != "none" and (normalization != "layer" or len(normed) == 3) and pick.flag(0.8)
-        made = {
+        made: dict[str, Any] = {
             "x": values(random, (n, c, rows.length, columns.length), kind),
             "weight": weights(random, (k, c // groups, rows.taps, columns.taps), kind),
             "bias": values(random, (k,), kind) if pick.flag(0.6) else None,
@@ -158,9 +158,13 @@ class ConvBlock(Composition):
     @law("BLK-02, LAW-P4, L050")
     def rectifier_and_max_pooling_commute(self, run: Run, pick: Pick) -> Sides | None:
         """With max pooling, rectifying after the pooling gives the same as before it."""
-        before = self.but(normalization="none", scale=None, shift=None, pooling="max")
-        largest = run.values(before.pooled(run.values(before.convolved(self.x)).astype(self.dtype)))
-        return run.values(before), run.values(Relu(x=largest.astype(self.dtype)))
+        block = self.but(pooling="max", window=self.window if self.pooling != "none" else (1, 1))
+
+        def asked(problem: Op) -> Tensor:
+            return run.values(problem).astype(self.dtype)
+
+        x = asked(block.convolved(self.x))
+        return asked(block.pooled(asked(_rectified(x)))), asked(_rectified(asked(block.pooled(x))))
 
     @law("EQV-09, LAW-C29")
     def normalization_over_the_image_commutes_with_rolls(self, run: Run, pick: Pick) -> Sides | None:

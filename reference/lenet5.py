@@ -107,7 +107,7 @@ class LeNet5(Composition):
 
     def _of_1998(self) -> tuple[Step, ...]:
         def subsampled(x: Tensor) -> Op:
-            return AvgPool2d(x=x, kernel_size=2, stride=2)
+            return AvgPool2d(x=x, kernel_size=(2, 2), stride=(2, 2))
 
         arrays = self.arrays()
         filters = self.c3 * connected(*self.c3.shape[:2]).astype(self.c3.dtype)

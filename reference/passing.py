@@ -35,7 +35,12 @@ def passed_on(problem: Op, before: Bound, arithmetic: Arithmetic) -> Bound:
     The reference's own error in float64 is counted.
     """
     shape = problem.arrays()["x"].shape
-    before = Bound(*(a.reshape(shape) for a in (before.tolerance, before.forced, before.overflows, before.size)))
+    before = Bound(
+        before.tolerance.reshape(shape),
+        before.forced.reshape(shape),
+        before.overflows.reshape(shape),
+        before.size.reshape(shape),
+    )
     off = off_by(before)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         if not off.any():

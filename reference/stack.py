@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import prod
 from typing import Any, Self
 
@@ -23,7 +22,7 @@ from .window import Window
 Array = npt.NDArray[np.float64]
 Plan = tuple[dict[str, Any], ...]
 
-KINDS: dict[str, type[Op]] = {op.name: op for op in (Conv2d, MaxPool2d, AvgPool2d, Relu, Linear)}
+KINDS: dict[str, type[Any]] = {op.name: op for op in (Conv2d, MaxPool2d, AvgPool2d, Relu, Linear)}
 
 
 @operation
@@ -122,10 +121,15 @@ class Stack(Composition):
         return cls(x=values(random, (n, c, h, w), kind).astype(pick.dtype), plan=tuple(plan), **arrays)
 
 
-def _layer(kind: type[Op], fields: dict[str, Any]) -> Layer:
+def _layer(kind: type[Any], fields: dict[str, Any]) -> Layer:
     if kind is Linear:
         return lambda x: Linear(x=np.array(x.reshape(len(x), prod(x.shape[1:])), order="C"), **fields)
-    return lambda x: kind(x=x, **fields)
+
+    def asked(x: Tensor) -> Op:
+        problem: Op = kind(x=x, **fields)
+        return problem
+
+    return asked
 
 
 def _window(pick: Pick, length: int, filters: bool) -> Window:
@@ -154,9 +158,4 @@ def weights(random: np.random.Generator, shape: tuple[int, ...], kind: str) -> A
     layer (He et al. 2015)."""
     if kind == "integers":
         return random.integers(-1, 2, shape).astype(np.float64)
-    return random.standard_normal(shape) * np.sqrt(2 / max(prod(shape[1:]), 1))
-
-
-def entries(stack: Stack, op: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The places and entries of the layers of an operation."""
-    return ((k, entry) for k, entry in enumerate(stack.plan) if entry["op"] == op)
+    return np.asarray(random.standard_normal(shape) * np.sqrt(2 / max(prod(shape[1:]), 1)))

@@ -41,7 +41,7 @@ def measured(stack: Stack, run: Run, axis: int) -> Mask:
     x = np.broadcast_to(lines, (length, channels, *stack.x.shape[2:])).astype(stack.dtype)
     filters = {k: (np.arange(w.size) % 2 + 1.0).reshape(w.shape).astype(w.dtype) for k, w in stack.filters().items()}
     y = run.values(stack.without_bias().but(x=np.array(x, order="C"), **filters))
-    return (y != 0).any(axis=(1, 3 - axis)).T
+    return np.asarray((y != 0).any(axis=(1, 3 - axis)).T)
 
 
 def expected(stack: Stack, axis: int) -> Mask:
@@ -67,7 +67,7 @@ def the_field_spans_its_hull(problem: Stack, run: Run, pick: Pick) -> Sides | No
     hull, seen = field(plain.windows()[axis]), measured(plain, run, axis)
     length = plain.x.shape[2 + axis]
     if not seen.any(axis=1).all():
-        return seen.any(axis=1), np.ones(len(seen))
+        return np.asarray(seen.any(axis=1)), np.ones(len(seen))
     ends = np.stack([seen.argmax(axis=1), length - 1 - seen[:, ::-1].argmax(axis=1)], axis=1)
     return ends, np.array([hull.ends(output, length) for output in range(len(seen))], np.float64)
 

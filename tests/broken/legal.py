@@ -332,6 +332,14 @@ class PadsColumnsFirst:
         return np.array(y)
 
 
+class AddsInPairsThroughout(AddsInPairs, Right):
+    """Sums of layers in a balanced tree; what has none is right."""
+
+
+class AddsInAnyOrderThroughout(AddsInAnyOrder, Right):
+    """Sums of layers in another order at every call, and says so."""
+
+
 LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
     (AddsBackwards, ("conv2d", "linear", "locally_connected2d")),
     (StartsAtTheBias, ("linear",)),
@@ -355,5 +363,12 @@ LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
     (TakesFloat64Only, ("convolve2d", "linear")),
     (RoundsToElevenBits, ("conv2d",)),
     (ScattersPixels, ("convolve2d",)),
+    (AddsInPairsThroughout, ("stack", "conv_block", "lenet5")),
+    (AddsInAnyOrderThroughout, ("stack",)),
+    (AnswersInFortranOrder, ("conv_block",)),
+    (AnswersInPartOfABuffer, ("stack", "lenet5")),
+    (AnswersReadOnly, ("stack",)),
+    (DividesByTheWindow, ("stack",)),
+    (RoundsToElevenBits, ("stack",)),
     (PadsColumnsFirst, ("pad2d",)),
 )
