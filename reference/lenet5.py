@@ -218,7 +218,7 @@ class LeNet5(Composition):
     @edge("NET-03")
     def an_image_of_28_by_28(cls: Any, pick: Pick) -> LeNet5:
         """A smaller image padded by 2 has the same sizes from the first layer on."""
-        return cls.made(pick.dtype, pick.integer(0, 255), NARROW[1], kind="integers", side=28)  # type: ignore[no-any-return]
+        return cls.made(pick.dtype, pick.integer(0, 15), NARROW[1], kind="integers", side=28)  # type: ignore[no-any-return]
 
     @edge("NET-01, NET-02")
     def the_form_of_1998(cls: Any, pick: Pick) -> LeNet5:

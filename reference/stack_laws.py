@@ -80,7 +80,9 @@ def a_stride_enlarges_no_field_of_its_own_layer(problem: Stack, run: Run, pick: 
     if not layers:
         return None
     last = max(k for k, entry in enumerate(problem.plan) if "stride" in entry)
-    slow = tuple({**entry, "stride": (1, 1)} if k == last else entry for k, entry in enumerate(problem.plan))
+    down, across = problem.plan[last]["stride"]
+    slowed = {**problem.plan[last], "stride": (1, across) if axis == 0 else (down, 1)}
+    slow = tuple(slowed if k == last else entry for k, entry in enumerate(problem.plan))
     return measured(problem, run, axis), measured(problem.but(plan=slow), run, axis)[:: layers[-1].stride]
 
 

@@ -29,6 +29,10 @@ import msgspec
 
 SCHEMA = "convspec-results/1"
 
+# A network's errors are told of where they are so many times what a model of rounding gives: legitimate backends stay
+# below 2, products of 11 bits give thousands. A warning and no verdict.
+FAR_FROM_THE_MODEL = 10.0
+
 T = TypeVar("T")
 
 
