@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: conformance test check types sample clean
+.PHONY: conformance test check types spec sample clean
 
 conformance: .venv/core  ## check the NumPy and the bundled C backend, and write the page
 	$(BIN)/pytest conformance/ --backend=numpy --backend=c
@@ -17,6 +17,9 @@ check: .venv/full types  ## what must hold before a change lands, besides the te
 types: .venv/full  ## mypy --strict on the package as it is installed
 	rm -rf build/typed && $(BIN)/python -m pip install -q --no-deps --target build/typed .
 	cd build/typed && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p convspec
+
+spec: .venv/core  ## docs/spec/ and docs/coverage.md, from the classes
+	$(BIN)/python -m convspec.conformance.spec_pages docs
 
 .venv/core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

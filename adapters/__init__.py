@@ -6,6 +6,7 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import os
 import re
 import sys
 import traceback
@@ -15,7 +16,7 @@ from typing import Any
 
 from convspec.reference import OPS
 
-from .backend import Backend, CannotLoad, Unsupported
+from .backend import Backend, CannotLoad, Lost, Unsupported
 
 # The shipped names; imported only when asked for, so that nobody needs what they do not use.
 SHIPPED = {
@@ -25,7 +26,24 @@ SHIPPED = {
     "cuda": "convspec.adapters.pytorch:Cuda",
 }
 
-__all__ = ["SHIPPED", "Backend", "CannotLoad", "Unsupported", "load"]
+# Those that need no process of their own: all others may crash, hang or fill the memory.
+TRUSTED = ("numpy", "torch")
+
+__all__ = ["SHIPPED", "Backend", "CannotLoad", "Lost", "Unsupported", "load", "load_apart"]
+
+
+def load_apart(spec: str, isolate: str = "auto", seconds: float = 20.0, memory: int = 4 << 30) -> Backend:
+    """As `load`, but where it is called for in a process of its own, which may be lost without harm.
+
+    isolate: `process` for every backend, `none` for none, `auto` for all but the ones of NumPy and PyTorch on the CPU.
+    A call that takes longer than this, or that makes the process hold more memory than this (in bytes), ends it.
+    """
+    trusted = re.sub(r"\[.*", "", spec) in TRUSTED
+    if isolate == "none" or (isolate == "auto" and trusted) or os.name != "posix":
+        return load(spec)
+    from .isolated import Isolated, Limits
+
+    return Isolated.loaded(spec, Limits(seconds=seconds, memory=memory))
 
 
 def load(spec: str) -> Backend:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,14 @@ from convspec.reference.rounding import DECLARED, FORMATS, Arithmetic
 
 class Unsupported(Exception):
     """Raised by a backend for a valid problem outside the domain that it was built for; counted and shown."""
+
+
+class Lost(Exception):
+    """The process of a backend was lost in a call. `status` is `crash` or `timeout`; the message says what happened."""
+
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class CannotLoad(Exception):
@@ -49,6 +58,7 @@ class Backend:
     dtypes: tuple[str, ...] = ("float32",)
     operations: tuple[str, ...] = ()
     conventions: dict[str, str] = field(default_factory=dict)
+    attribute: str = ""  # the class of an object that lives in another process
 
     @classmethod
     def of(cls, key: str, subject: Any, kind: str, source: Path | None = None) -> Backend:
@@ -133,6 +143,34 @@ class Backend:
         if self.source is None or not self.source.is_file():
             return ""
         return hashlib.sha256(self.source.read_bytes()).hexdigest()[:12]
+
+    @contextmanager
+    def patience(self, seconds: float) -> Iterator[None]:
+        """For a while, wait no longer than this for an answer; a backend in this process cannot be left waiting."""
+        yield
+
+    @property
+    def limit(self) -> float:
+        """Seconds that a call may take, where somebody waits."""
+        return 20.0
+
+    @property
+    def place(self) -> str:
+        """Where it is called, if that is worth a word."""
+        return ""
+
+    @property
+    def subject_name(self) -> str:
+        """The name of the class in its file, for a script that loads it."""
+        return self.attribute or type(self.subject).__name__
+
+    def description(self) -> dict[str, Any]:
+        """What the object declares, without the object: for a process that does not load it."""
+        told = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "subject"}
+        told["attribute"] = self.subject_name
+        told["has_domain"] = hasattr(self.subject, "supports")
+        told["arithmetics"] = {(op, d): self.arithmetic(op, d) for op in self.operations for d in self.dtypes}
+        return told
 
     def close(self) -> None:
         close = getattr(self.subject, "close", None)

@@ -16,6 +16,8 @@ from convspec.reference import (
     AvgPool2d,
     Conv2d,
     Convolve2d,
+    Dropout,
+    Dropout2d,
     GroupNorm,
     InstanceNorm2d,
     LayerNorm,
@@ -151,6 +153,14 @@ class NumpyTaps:
     def pixel_group_norm(self, problem: PixelGroupNorm) -> Tensor:
         return _grouped(problem, problem.groups, (2,))
 
+    def dropout(self, problem: Dropout) -> Tensor:
+        problem.validate()
+        return _dropped(problem, problem.x.shape)
+
+    def dropout2d(self, problem: Dropout2d) -> Tensor:
+        problem.validate()
+        return _dropped(problem, (*problem.x.shape[:2], 1, 1))
+
 
 def _wide(array: Tensor) -> Tensor:
     return array.astype(np.float32) if array.dtype.itemsize == 2 else array
@@ -180,6 +190,18 @@ def _scaled(y: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     if weight is not None:
         y = y * _wide(weight)
     return y if bias is None else y + _wide(bias)
+
+
+def _dropped(problem: Dropout | Dropout2d, draws: tuple[int, ...]) -> Tensor:
+    """x / (1 - p) where a uniform number reaches p; selected, not multiplied, so that nothing is made NaN."""
+    x = _wide(problem.x)
+    if not problem.training or problem.p == 0:
+        return np.array(problem.x)
+    if problem.p == 1:
+        return np.zeros_like(problem.x)
+    kept = np.random.Generator(np.random.PCG64(problem.seed)).random(draws) >= problem.p
+    y = np.where(kept, x / x.dtype.type(1 - problem.p), x.dtype.type(0))
+    return np.asarray(y).astype(problem.dtype)
 
 
 def _padded(x: Tensor, padding: Any, mode: str) -> Tensor:

@@ -26,7 +26,7 @@ REPETITIONS = 40
 def measure(kernel: CKernel, problem: Conv2d) -> tuple[float, float, float]:
     """Milliseconds of the C function, of the adapter around it, and of PyTorch."""
     arrays = {"x": problem.x, "weight": problem.weight, "bias": problem.bias}
-    buffers = GuardedBuffers(arrays, problem.shape(), problem.dtype)
+    buffers = GuardedBuffers(arrays, {"y": problem.shape()}, problem.dtype)
     parameters = ctypes.byref(kernel.conv2d.parameters(problem))
     compute = kernel.conv2d.compute[problem.dtype]
     x, weight, bias = (torch.from_numpy(np.array(a)) for a in (problem.x, problem.weight, problem.bias))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convspec.adapters import Backend, Unsupported
+from convspec.adapters import Backend, Lost, Unsupported
 from convspec.reference import Composition, Op
 from convspec.reference.measured import Measured
 from convspec.reference.pick import Pick
@@ -49,6 +49,12 @@ def _apart(result: Any, array: Tensor) -> Any:
     return result.copy() if shares else result
 
 
+def gone(lost: Lost, evidence: Evidence) -> Violation:
+    """The violation that it is to lose the process in a call."""
+    cause = "no answer in time" if lost.status == "timeout" else "the process died"
+    return Violation(cause, str(lost), evidence, lost.status)
+
+
 class Case:
     """Asks one backend for answers and remembers them; the `run` that laws are given."""
 
@@ -82,6 +88,8 @@ class Case:
                 return called(self.backend, problem) if restore else self.backend.call(problem)
             except Unsupported:
                 raise
+            except Lost as lost:
+                raise gone(lost, Evidence(problem, expected=None if problem.random else problem.reference())) from lost
             except (Exception, SystemExit) as error:
                 text = (str(error).strip().splitlines() or [""])[0][:300]
                 raise Violation(

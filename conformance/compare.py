@@ -36,8 +36,9 @@ class Evidence:
 class Violation(Exception):
     """A clause does not hold. `cause` is short and the same for failures alike; the message says what was seen."""
 
-    def __init__(self, cause: str, message: str, evidence: Evidence | None = None) -> None:
+    def __init__(self, cause: str, message: str, evidence: Evidence | None = None, status: str = "fail") -> None:
         super().__init__(message)
+        self.status = status  # fail, crash or timeout
         self.cause = cause
         self.message = message
         self.evidence = evidence

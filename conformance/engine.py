@@ -4,6 +4,7 @@ fails."""
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
 from convspec.adapters import Backend, Unsupported
@@ -24,6 +25,10 @@ MORE = 4
 
 # After so many failures of one backend in one operation, further ones are shrunk in few calls.
 CAREFUL, HASTY_CALLS = 10, 80
+
+# A backend that hangs costs the whole time limit each time: a clause ends with its first hang, and after so many of an
+# operation its other clauses are not run. While a hang is made smaller, an answer is awaited for so many seconds only.
+MOST_HANGS, IMPATIENT, HANG_SECONDS = 3, 1.0, 15.0
 
 
 @dataclass
@@ -54,6 +59,7 @@ class Engine:
         self.clock = Clock()
         self.oracle = Oracle(self.clock)
         self._failed: Counter[tuple[str, str]] = Counter()
+        self._hung: Counter[tuple[str, str]] = Counter()
         self._sweeps: dict[tuple[str, str], Sweep] = {}
 
     def sweep(self, op: type[Op], dtype: str) -> Sweep:
@@ -68,6 +74,10 @@ class Engine:
         """Try a clause on its cases. Never raises for what a backend does."""
         op = operation_named(clause.op)
         trial = Trial(clause, op, backend, dtype, self.oracle, self.clock)
+        if self._hung[backend.key, op.name] >= MOST_HANGS:
+            cell = self._cell(trial, _Tried(), dtype)
+            cell.reason = f"{MOST_HANGS} clauses of {op.name} had already ended without an answer in time"
+            return Verdict(cell)
         tried = self._examples(trial) if clause.kind == "example" else self._cases(trial, self.sweep(op, dtype))
         cell = self._cell(trial, tried, dtype)
         if not tried.failures:
@@ -98,6 +108,9 @@ class Engine:
             elif violation is not None:
                 own = pick.choices if trial.clause.kind == "edge" else choices + pick.choices
                 tried.failures.append((_elements(violation, problem), own, violation))
+                if violation.status == "timeout":
+                    self._hung[trial.backend.key, trial.op.name] += 1
+                    break
             index += 1
         return tried
 
@@ -146,7 +159,7 @@ class Engine:
             rms=trial.tally.rms,
         )
         if tried.failures:
-            cell.status = "fail"
+            cell.status = _worst(tried)
         elif tried.explained:
             cell.status, cell.reason = "deviation", tried.explained[0]
         elif tried.survived >= ENOUGH_TO_BE_FIXED:
@@ -167,7 +180,8 @@ class Engine:
         return cases.drawn if clause.kind == "example" else min(THIN, self.settings.examples)
 
     def _smallest(self, trial: Trial, tried: _Tried, dtype: str) -> tuple[Failure, str]:
-        elements, choices, violation = min(tried.failures, key=lambda f: f[0])
+        worst = _worst(tried)
+        elements, choices, violation = min((f for f in tried.failures if f[2].status == worst), key=lambda f: f[0])
         budget = self.sweep(trial.op, dtype).budget
         found = Found(trial, violation, choices, elements, budget=budget)
         if trial.clause.kind != "example":
@@ -179,24 +193,37 @@ class Engine:
         # The first failures of an operation are shrunk with care; a backend that fails everything, quickly.
         calls = self.settings.shrink_calls if self._failed[trial.backend.key, trial.op.name] < CAREFUL else HASTY_CALLS
 
+        hangs = found.violation.status == "timeout"
+
         def fails(pick: Pick) -> int | None:
             violation = tried_on(trial, pick)
-            if violation is None or self._explanation(trial, violation, trial_problem(violation)) is not None:
+            if (
+                violation is None
+                or violation.status != found.violation.status
+                or self._explanation(trial, violation, trial_problem(violation)) is not None
+            ):
                 return None
             return _elements(violation, None)
 
-        shrunk = shrink(
-            found.choices,
-            fails,
-            trial.dtype,
-            found.budget,
-            most_calls=min(self.settings.shrink_calls, calls),
-            most_seconds=self.settings.shrink_seconds,
-        )
+        with trial.backend.patience(IMPATIENT) if hangs else nullcontext():
+            shrunk = shrink(
+                found.choices,
+                fails,
+                trial.dtype,
+                found.budget,
+                most_calls=min(self.settings.shrink_calls, calls),
+                most_seconds=HANG_SECONDS if hangs else self.settings.shrink_seconds,
+            )
         violation = tried_on(trial, ReplayPick(shrunk.choices, trial.dtype, found.budget))
         if violation is None or _elements(violation, None) > found.first_elements:
             return replace(found, calls=shrunk.calls)
         return replace(found, violation=violation, choices=shrunk.choices, calls=shrunk.calls)
+
+
+def _worst(tried: _Tried) -> str:
+    """What became of a clause with failures: to lose the process is worse than a wrong answer."""
+    seen = {violation.status for _, _, violation in tried.failures}
+    return next(status for status in ("crash", "timeout", "fail") if status in seen)
 
 
 def tried_on(trial: Trial, pick: Pick) -> Violation | None:

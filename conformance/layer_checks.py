@@ -36,7 +36,8 @@ def judge_calls(case: Case) -> None:
 
 def answers_stay_as_they_were_given(case: Case) -> None:
     """When the last layer has answered, every answer before it still holds what it held: no layer writes into its
-    input or into an older answer, as a network that reads one twice relies on."""
+    input or into an older answer, as a network that reads one twice relies on. A backend in a process of its own
+    hands out copies: of it only what a layer does to its input is seen."""
     assert isinstance(case.problem, Composition)
     case.problem.validate()
     given: list[tuple[Op, Tensor, Tensor]] = []

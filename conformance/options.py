@@ -18,6 +18,8 @@ from convspec.reference.rounding import FORMATS
 from .checks import all_clauses
 from .settings import PROFILES, Settings
 
+ISOLATE = ("auto", "process", "none")
+
 
 @dataclass(frozen=True)
 class Options:
@@ -30,6 +32,9 @@ class Options:
     settings: Settings
     results_dir: Path
     report: bool
+    isolate: str
+    case_timeout: float  # seconds
+    memory_limit: float  # GiB
     expect: Path | None
     command: str
 
@@ -91,6 +96,14 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="DIR",
     )
     option("--expect", "known deviations (TOML). Default: expectations/<backend>.toml if it is there", metavar="FILE")
+    option(
+        "--isolate",
+        "auto: every backend but numpy and torch is called in a process of its own; process: all are; none: none is",
+        default="auto",
+        metavar="HOW",
+    )
+    option("--case-timeout", "seconds that a call in such a process may take. Default: 20", default="20", metavar="SEC")
+    option("--memory-limit", "GiB of memory that such a process may hold. Default: 4", default="4", metavar="GIB")
     option("--no-report", "write no HTML page", action="store_true")
 
 
@@ -105,6 +118,8 @@ def read_options(config: pytest.Config) -> Options:
         raise ValueError(_unknown("--profile", given("profile"), PROFILES))
     if given("level") not in ("core", "strict"):
         raise ValueError(_unknown("--level", given("level"), ("core", "strict")))
+    if given("isolate") not in ISOLATE:
+        raise ValueError(_unknown("--isolate", given("isolate"), ISOLATE))
     examples = profile.examples if given("examples") is None else _number("--examples", given("examples"), 1)
     seed = SystemRandom().getrandbits(31) if given("seed") == "random" else _number("--seed", given("seed"), 0)
     if any(not _split(spec) for spec in given("backend") or []):
@@ -120,6 +135,9 @@ def read_options(config: pytest.Config) -> Options:
         settings=Settings(profile=profile, examples=examples, seed=seed, level=given("level")),
         results_dir=Path(given("results_dir")),
         report=not given("no_report"),
+        isolate=given("isolate"),
+        case_timeout=_positive("--case-timeout", given("case_timeout")),
+        memory_limit=_positive("--memory-limit", given("memory_limit")),
         expect=expect,
         command=" ".join(map(str, config.invocation_params.args)),
     )
@@ -143,6 +161,16 @@ def _number(option: str, value: str, least: int) -> int:
         raise ValueError(f"{option}: {value!r} is not a whole number") from None
     if number < least:
         raise ValueError(f"{option}: {number} is less than {least}")
+    return number
+
+
+def _positive(option: str, value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError(f"{option}: {value!r} is not a number") from None
+    if not 0 < number < float("inf"):
+        raise ValueError(f"{option}: {value} is not a number above 0")
     return number
 
 

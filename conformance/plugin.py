@@ -10,6 +10,7 @@ import pytest
 
 from convspec.adapters import CannotLoad
 from convspec.reports.record import Cell
+from convspec.reports.status import FAILING
 
 from .options import Options, add_options, read_options
 from .session import Item, Session
@@ -105,7 +106,7 @@ def run_item(item: Item, config: pytest.Config) -> None:
     except Exception:
         session.write(item.error(traceback.format_exc()))
         raise
-    if cell.status == "fail":
+    if cell.status in FAILING:
         pytest.fail(f"{cell.clause} [{cell.dtype}, {cell.backend}]: {cell.reason}", pytrace=False)
     if cell.status in ("unsupported", "not run"):
         pytest.skip(f"{cell.status}: {cell.reason}")
@@ -122,7 +123,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     cells: list[Cell] = ours.finish(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
     statuses = {c.status for c in cells}
-    if "error" in statuses and "fail" not in statuses and exitstatus == pytest.ExitCode.TESTS_FAILED:
+    if "error" in statuses and not statuses & (FAILING - {"error"}) and exitstatus == pytest.ExitCode.TESTS_FAILED:
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR  # 3: the suite's own fault
 
 

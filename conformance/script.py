@@ -202,7 +202,7 @@ def standalone(trial: Trial, failure: Failure, shown: Evidence) -> str:
     fields = [f"    {name}={text}," for name, text in arrays.items()]
     fields += [f"    {name}={value!r}," for name, value in problem.parameters().items()]
     if backend.source is not None and backend.kind == "file":
-        attribute = type(backend.subject).__name__
+        attribute = backend.subject_name
         load = _LOAD_FILE.format(path=str(backend.source.resolve()), attribute=attribute)
     else:
         load = _LOAD_NAME.format(key=_resolved(backend))
@@ -228,6 +228,35 @@ def standalone(trial: Trial, failure: Failure, shown: Evidence) -> str:
         expected=literal(np.asarray(shown.expected, np.float64)),
         bound=literal(np.asarray(bound, np.float64)),
     )
+
+
+# A call that kills or hangs the process is made in another one; the status by which that says that all is well is none
+# by which a kernel would end it.
+RIGHT = 57
+
+_GUARDED = """
+import subprocess
+import sys
+
+if "--here" not in sys.argv:  # the call may end the process: make it in another one, which needs a while to start
+    try:
+        code = subprocess.run([sys.executable, __file__, "--here"], timeout={seconds:g} + 10).returncode
+    except subprocess.TimeoutExpired:
+        print("no answer within {seconds:g} s")
+        sys.exit(1)
+    if code not in (1, 2, {right}):
+        print(f"the process was killed by signal {{-code}}" if code < 0 else f"the process exited with code {{code}}")
+    sys.exit({{2: 2, {right}: 0}}.get(code, 1))
+"""
+
+
+def guarded(script: str, seconds: float) -> str:
+    """A script whose call may end its process: it makes the call in another one."""
+    head, _, body = script.partition('\n"""\n')
+    body = body.replace("sys.exit(0 if ok.all() else 1)", f"sys.exit({RIGHT} if ok.all() else 1)")
+    body = body.replace("    sys.exit(0)\n", f"    sys.exit({RIGHT})\n")
+    body = body.replace("\nsys.exit(replay(", f"\nsys.exit({RIGHT} - {RIGHT - 1} * replay(")
+    return f'{head}\n"""\n{_GUARDED.format(seconds=seconds, right=RIGHT)}{body}'
 
 
 def replayed(trial: Trial, failure: Failure, choices: list[int], budget: int) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from convspec.adapters import Backend, load
+from convspec.adapters import Backend, load_apart
 from convspec.reference import SPECIFIED, Clause
 from convspec.reports.page import write_page
 from convspec.reports.record import (
@@ -63,7 +63,8 @@ class Session:
     def __init__(self, options: Options, worker: str) -> None:
         self.options = options
         self.is_worker = bool(worker)
-        self.backends = [load(spec) for spec in options.backends]
+        memory = int(options.memory_limit * (1 << 30))
+        self.backends = [load_apart(s, options.isolate, options.case_timeout, memory) for s in options.backends]
         try:
             expected = {b.key: expectations_for(b.key, options.expect) for b in self.backends}
         except BadExpectations as error:

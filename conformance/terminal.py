@@ -25,7 +25,7 @@ def header(session: Session) -> list[str]:
         named = f"{b.name} {b.version}".strip()
         lines.append(
             f"  {b.key}: {named} · {b.device} · {' '.join(session.dtypes_of(b))} · "
-            f"{_count(len(b.operations), 'operation')}{relaxed}"
+            f"{_count(len(b.operations), 'operation')}{f' · {b.place}' if b.place else ''}{relaxed}"
         )
     return lines
 
@@ -58,8 +58,8 @@ def summarise(session: Session, terminal: Any) -> None:
 def _table(session: Session, cells: list[Cell]) -> list[str]:
     """One row per backend. The unit is the clause; a clause's dtypes are variants of it, the worst one counts."""
     wide = max(len(b.key) for b in session.backends)
-    head = f"{'backend':{wide}}  clauses  pass  thin  fail  deviates  unsupported  not run   cases  worst error / bound"
-    rows = [head]
+    head = "clauses  pass  thin  fail  crash  deviates  unsupported  not run   cases  worst error / bound"
+    rows = [f"{'backend':{wide}}  {head}"]
     for b in session.backends:
         mine = [c for c in cells if c.backend == b.key]
         by_clause: dict[str, list[str]] = defaultdict(list)
@@ -71,10 +71,10 @@ def _table(session: Session, cells: list[Cell]) -> list[str]:
         worst = max((c for c in mine if isinstance(c.worst, float)), key=lambda c: float(c.worst or 0), default=None)
         ratio = f"{worst.worst:.3f}  {worst.op} {worst.dtype}" if worst is not None else "-"
         cases = sum(c.cases.executed for c in mine)
-        failed = count["fail"] + count["error"]
+        failed, lost = count["fail"] + count["error"], count["crash"] + count["timeout"]
         deviates = count["deviation"] + count["fixed"]
         rows.append(
-            f"{b.key:{wide}}  {len(by_clause):7}  {count['pass']:4}  {count['thin']:4}  {failed:4}  "
+            f"{b.key:{wide}}  {len(by_clause):7}  {count['pass']:4}  {count['thin']:4}  {failed:4}  {lost:5}  "
             f"{deviates:8}  {count['unsupported']:11}  {count['not run']:7}  {cases:6}  {ratio}"
         )
     return rows
@@ -84,16 +84,15 @@ def _failures(session: Session, cells: list[Cell]) -> list[list[str]]:
     """Failures grouped by backend and operation, wrong answers apart from invalid problems that were accepted: the
     first clause in full, the others by name."""
     items = {item.clause.name: (k, item.clause) for k, item in enumerate(session.items())}
-    groups: dict[tuple[str, str, bool], list[Cell]] = defaultdict(list)
-    for c in sorted((c for c in cells if c.status == "fail"), key=lambda c: items[c.clause][0]):
-        groups[c.backend, c.op, items[c.clause][1].kind == "rule"].append(c)
+    groups: dict[tuple[str, str, str, bool], list[Cell]] = defaultdict(list)
+    for c in sorted((c for c in cells if c.status in ("fail", "crash", "timeout")), key=lambda c: items[c.clause][0]):
+        groups[c.status, c.backend, c.op, items[c.clause][1].kind == "rule"].append(c)
     told = []
-    for (backend, op, accepts), group in groups.items():
+    for (status, backend, op, accepts), group in groups.items():
         first = group[0]
         failure = session.failures.get(first.failure)
-        lines = [
-            f"FAIL  {backend}  {first.clause}  [{first.dtype}]  {first.cases.failed} of {first.cases.executed} cases"
-        ]
+        failed = f"{first.cases.failed} of {first.cases.executed} cases"
+        lines = [f"{status.upper():5} {backend}  {first.clause}  [{first.dtype}]  {failed}"]
         if failure is not None:
             lines += [f"      {failure.summary}", f"      {failure.message}"]
             lines += [f"      {failure.note}"] if failure.note else []
@@ -122,12 +121,12 @@ def _notes(cells: list[Cell]) -> list[str]:
                 seen[c.backend, c.clause, c.reason].append(c.dtype)
         for (backend, clause, reason), dtypes in seen.items():
             lines.append(f"{word}  {backend}  {clause}  [{', '.join(dtypes)}]: {reason}")
-    for c in cells:
-        if isinstance(c.rms, float) and not c.rms <= FAR_FROM_THE_MODEL:
-            lines.append(
-                f"WARNS  {c.backend}  {c.clause}  [{c.dtype}]: errors {c.rms:.3g} times what rounding at random would "
-                "give; no verdict"
-            )
+    lines += [
+        f"WARNS  {c.backend}  {c.clause}  [{c.dtype}]: errors {c.rms:.3g} times what rounding at random would give; "
+        "no verdict"
+        for c in cells
+        if isinstance(c.rms, float) and not c.rms <= FAR_FROM_THE_MODEL
+    ]
     return ["", *lines] if lines else []
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from convspec.adapters import Backend, Unsupported
+from convspec.adapters import Backend, Lost, Unsupported
 from convspec.reference import Clause, Composition, Op
 from convspec.reference.pick import Pick
 from convspec.reference.rounding import dtype_named
 
-from .case import Case, Inapplicable, called
+from .case import Case, Inapplicable, called, gone
 from .compare import Evidence, Tally, Truth, Violation, agree, judge
 from .layer_checks import judge_calls
 from .sweep import Clock, Oracle
@@ -109,6 +109,8 @@ class Trial:
         with self.clock.stage("backend"):
             try:
                 supported = self.backend.supports(problem)
+            except Lost as lost:
+                raise gone(lost, Evidence(problem)) from lost
             except Exception:  # a predicate written for valid problems may stumble over an invalid one
                 supported = True
             if not supported:
@@ -117,6 +119,8 @@ class Trial:
                 result = called(self.backend, problem)
             except Unsupported:
                 raise
+            except Lost as lost:
+                raise gone(lost, Evidence(problem)) from lost
             except (Exception, SystemExit):
                 return
         seen = f"an array of shape {result.shape}" if isinstance(result, np.ndarray) else type(result).__name__

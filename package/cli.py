@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import sys
 from importlib import resources
@@ -110,29 +109,13 @@ def backends(as_json: bool) -> None:
 @main.command()
 @click.argument("name", default="")
 def spec(name: str) -> None:
-    """The text of an operation or of a clause; without a name, the table of contents."""
-    from convspec.conformance.checks import all_clauses
-    from convspec.reference import SPECIFIED
+    """The text of an operation, of a clause, or of the clauses that fit a pattern; else the table of contents."""
+    from convspec.spec_text import Unknown, text
 
-    clauses = all_clauses()
-    if not name:
-        for op in SPECIFIED:
-            count = sum(c.op == op.name for c in clauses)
-            click.echo(f"{op.name:12} {count:3} clauses  {(op.__doc__ or '').splitlines()[0]}")
-        return
-    for op in SPECIFIED:
-        if name in (op.name, op.__name__):
-            click.echo(f"{op.__doc__}\n")
-            for c in clauses:
-                if c.op == op.name:
-                    click.echo(f"  {c.name} ({c.kind}, {c.level})\n      {c.title}")
-            return
-    for c in clauses:
-        if c.name == name:
-            click.echo(f"{c.name} ({c.kind}, {c.level}; {c.source})\n\n{c.text}")
-            return
-    near = difflib.get_close_matches(name, [c.name for c in clauses] + [op.name for op in SPECIFIED], n=1)
-    raise click.ClickException(f"no operation or clause {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+    try:
+        click.echo(text(name))
+    except Unknown as error:
+        raise click.ClickException(str(error)) from error
 
 
 @main.command()

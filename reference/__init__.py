@@ -12,6 +12,8 @@ from .composition import Composition
 from .conv2d import Conv2d
 from .conv_block import ConvBlock
 from .convolve2d import Convolve2d
+from .dropout import Dropout
+from .dropout2d import Dropout2d
 from .group_norm import GroupNorm
 from .instance_norm2d import InstanceNorm2d
 from .layer_norm import LayerNorm
@@ -20,7 +22,7 @@ from .linear import Linear
 from .local_response_norm import LocalResponseNorm
 from .locally_connected2d import LocallyConnected2d
 from .max_pool2d import MaxPool2d
-from .op import Clause, InvalidProblem, Op
+from .op import Clause, InvalidProblem, Op, Undetermined
 from .pad2d import Pad2d
 from .pixel_group_norm import PixelGroupNorm
 from .relu import Relu
@@ -41,6 +43,8 @@ OPS: tuple[type[Op], ...] = (
     InstanceNorm2d,
     LocalResponseNorm,
     PixelGroupNorm,
+    Dropout,
+    Dropout2d,
 )
 
 # Networks made of them: a backend that has the operations is asked for these too.
@@ -59,6 +63,8 @@ __all__ = [
     "Conv2d",
     "ConvBlock",
     "Convolve2d",
+    "Dropout",
+    "Dropout2d",
     "GroupNorm",
     "InstanceNorm2d",
     "InvalidProblem",
@@ -73,4 +79,5 @@ __all__ = [
     "PixelGroupNorm",
     "Relu",
     "Stack",
+    "Undetermined",
 ]

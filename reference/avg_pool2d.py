@@ -39,12 +39,12 @@ class AvgPool2d(Op):
     Source: the lecture's average pooling; the divisor is PyTorch's and the ONNX text's.
     """
 
-    x: Tensor  # (N, C, H, W)
-    kernel_size: Pair
-    stride: Pair
-    padding: Padding = ((0, 0), (0, 0))
-    ceil_mode: bool = False
-    count_include_pad: bool = True
+    x: Tensor  # (N, C, H, W) images
+    kernel_size: Pair  # (rows, columns) of the window
+    stride: Pair  # (rows, columns) from one window to the next
+    padding: Padding = ((0, 0), (0, 0))  # ((top, bottom), (left, right)) around the image
+    ceil_mode: bool = False  # whether the size is rounded up
+    count_include_pad: bool = True  # whether padding counts in the divisor
 
     chapters = (pool,)
 

@@ -30,7 +30,7 @@ def per_channel(problem: Any, channels: Any) -> dict[str, Tensor | None]:
     }
 
 
-@rule(lambda problem, pick: rules.drop_axis(problem, pick, "x"))
+@rule(lambda problem, pick: rules.drop_axis(problem, pick, "x"), source="GEN-01")
 def x_has_four_axes(problem: Normalization) -> bool:
     """x has the four axes N, C, H, W."""
     return rules.ranks(problem, x=4)
@@ -48,7 +48,7 @@ def bias_is_one_per_channel(problem: Normalization) -> bool:
     return problem.bias is None or bool(problem.bias.shape == (problem.x.shape[1],))
 
 
-@law("LAW-N18, PGN-04")
+@law("LAW-N18, PGN-04, EQV-09")
 def pixels_may_be_permuted(problem: Normalization, run: Run, pick: Pick) -> Sides | None:
     """Reordering the pixels, in all channels alike, reorders the pixels of the result."""
     h, w = problem.x.shape[2:]

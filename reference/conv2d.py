@@ -38,12 +38,12 @@ class Conv2d(Op):
 
     x: Tensor  # (N, C, H, W) images
     weight: Tensor  # (K, C/groups, R, S) filters
-    bias: Tensor | None = None  # (K)
-    stride: Pair = (1, 1)
-    padding: Padding = ((0, 0), (0, 0))
-    padding_mode: str = "zeros"
-    dilation: Pair = (1, 1)
-    groups: int = 1
+    bias: Tensor | None = None  # (K) added to every output of a filter
+    stride: Pair = (1, 1)  # (rows, columns) from one window to the next
+    padding: Padding = ((0, 0), (0, 0))  # ((top, bottom), (left, right)) around the image
+    padding_mode: str = "zeros"  # zeros, replicate, reflect or circular
+    dilation: Pair = (1, 1)  # (rows, columns) from one tap to the next
+    groups: int = 1  # blocks of channels, each with filters of its own
 
     chapters = (conv2d_examples, conv2d_laws, conv2d_equals, conv2d_compositions, conv2d_shifts)
 
@@ -137,47 +137,47 @@ class Conv2d(Op):
 
     # What a valid problem obeys.
 
-    @rule(lambda self, pick: rules.drop_axis(self, pick, "x", "weight"))
+    @rule(lambda self, pick: rules.drop_axis(self, pick, "x", "weight"), CORE, "CONV-12, GEN-01")
     def ranks_are_right(self) -> bool:
         """x and weight have four axes, and bias, if there is one, has one."""
         return rules.ranks(self, x=4, weight=4, bias=1)
 
-    @rule(lambda self, pick: rules.wrong_length(self, pick, "stride", "padding", "dilation"), STRICT)
+    @rule(lambda self, pick: rules.wrong_length(self, pick, "stride", "padding", "dilation"), STRICT, "CONV-12, GEN-02")
     def parameters_are_pairs(self) -> bool:
         """stride and dilation are (rows, columns) and padding is ((top, bottom), (left, right))."""
         return rules.are_pairs(self, "stride", "padding", "dilation")
 
-    @rule(lambda self, pick: rules.fractional(self, pick, "stride", "padding", "dilation", "groups"), STRICT)
+    @rule(lambda self, pick: rules.fractional(self, pick, "stride", "padding", "dilation", "groups"), STRICT, "CONV-12")
     def parameters_are_whole(self) -> bool:
         """stride, padding, dilation and groups are whole numbers."""
         return rules.are_whole(self, "stride", "padding", "dilation", "groups")
 
-    @rule(lambda self, pick: rules.with_number(self, pick, pick.one_of((0, -1)), "stride"), STRICT)
+    @rule(lambda self, pick: rules.with_number(self, pick, pick.one_of((0, -1)), "stride"), STRICT, "CONV-12")
     def stride_is_positive(self) -> bool:
         """Both strides are at least 1."""
         return min(self.stride) >= 1
 
-    @rule(lambda self, pick: rules.with_number(self, pick, pick.one_of((0, -1)), "dilation"), STRICT)
+    @rule(lambda self, pick: rules.with_number(self, pick, pick.one_of((0, -1)), "dilation"), STRICT, "CONV-12")
     def dilation_is_positive(self) -> bool:
         """Both dilations are at least 1; a dense filter has dilation 1."""
         return min(self.dilation) >= 1
 
-    @rule(lambda self, pick: self.but(groups=pick.one_of((0, -1))), STRICT)
+    @rule(lambda self, pick: self.but(groups=pick.one_of((0, -1))), STRICT, "CONV-12")
     def groups_is_positive(self) -> bool:
         """There is at least one group."""
         return self.groups >= 1
 
-    @rule(lambda self, pick: rules.with_number(self, pick, -1, "padding"), STRICT)
+    @rule(lambda self, pick: rules.with_number(self, pick, -1, "padding"), STRICT, "CONV-12, PAD-11")
     def padding_is_not_negative(self) -> bool:
         """No padding is negative; padding does not crop."""
         return bool(min(rules.flat(self, "padding")) >= 0)
 
-    @rule(lambda self, pick: self.but(weight=self.weight[:, :, :0]), STRICT)
+    @rule(lambda self, pick: self.but(weight=self.weight[:, :, :0]), STRICT, "CONV-12")
     def filters_have_taps(self) -> bool:
         """A filter has at least one row and one column of taps."""
         return bool(min(self.weight.shape[2:]) >= 1)
 
-    @rule(lambda self, pick: self.but(padding_mode=pick.one_of(("mirror", "edge", "", "ZEROS"))), STRICT)
+    @rule(lambda self, pick: self.but(padding_mode=pick.one_of(("mirror", "edge", "", "ZEROS"))), STRICT, "CONV-12")
     def padding_mode_is_known(self) -> bool:
         """The padding mode is one of zeros, replicate, reflect, circular."""
         return self.padding_mode in MODES

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Tensor = npt.NDArray[Any]
 
 
-@law("LAW-C16")
+@law("LAW-C16, SHP-09")
 def the_adjoint_moves_to_the_other_side(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
     """<y, conv(x)> = <adjoint(y), x>, the adjoint being a convolution of y, spread out by the stride, with the flipped
     filters transposed in channels, padded by span - 1 less the padding."""

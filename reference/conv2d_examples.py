@@ -19,7 +19,7 @@ Worked = list[tuple[Any, npt.NDArray[np.float64]]]
 ONE = ((1, 1), (1, 1))
 
 
-@example("L008, L009, CONV-19")
+@example("L008, L009, CONV-19, CONV-18")
 def the_animated_example(cls: type[Conv2d], dtype: np.dtype[Any]) -> Worked:
     """The lecture's 5x5 image and 3x3 filter give 4 3 4 / 2 4 3 / 2 3 4; with stride, padding and dilation
     accordingly."""
@@ -49,7 +49,7 @@ def padding_modes_on_the_animated_example(cls: type[Conv2d], dtype: np.dtype[Any
     ]
 
 
-@example("CONV-19, E01, E03")
+@example("CONV-19, E01, E03, CONV-01")
 def the_filter_is_not_flipped(cls: type[Conv2d], dtype: np.dtype[Any]) -> Worked:
     """The filter 1..9 on the animated image gives 26 35 34 / 20 34 33 / 26 31 22; flipped it would give 34 35
     26 / ..."""
@@ -71,7 +71,7 @@ RGB_FILTERS = [
 ]
 
 
-@example("L015, F05, CONV-20")
+@example("L015, CONV-20")
 def the_rgb_example(cls: type[Conv2d], dtype: np.dtype[Any]) -> Worked:
     """The lecture's colour image: the channels give 308, -498 and 164, with bias 1 the first output is -25."""
     x = np.array([channel.split() for channel in (RED, GREEN, BLUE)], np.float64).reshape(1, 3, 5, 5).astype(dtype)
@@ -123,7 +123,7 @@ def depthwise_with_a_multiplier(cls: type[Conv2d], dtype: np.dtype[Any]) -> Work
     return [(problem, y.reshape(1, 8, 1, 1))]
 
 
-@example("L065, SHP-02")
+@example("L065, SHP-02, PAD-14")
 def the_lectures_output_size(cls: type[Conv2d], dtype: np.dtype[Any]) -> Worked:
     """m = floor((n + 2p - f)/S) + 1: ones under a filter of ones, where each output counts the pixels in its window."""
     cases: Worked = []

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Tensor = npt.NDArray[Any]
 
 
-@law("EQV-02")
+@law("EQV-02, LAW-C29")
 def shifts_by_cropping(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
     """Without padding, cutting a*stride rows and b*stride columns off the image cuts a rows and b columns off
     the output."""
@@ -31,7 +31,7 @@ def shifts_by_cropping(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
     return run(plain.but(x=cut)), run(plain)[:, :, a:, b:]
 
 
-@law("EQV-03")
+@law("EQV-03, LAW-C29")
 def shifts_in_the_interior(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
     """Whatever the padding and whatever enters at the border: windows that lie wholly on the image see the
     shifted image
@@ -51,7 +51,7 @@ def shifts_in_the_interior(problem: Conv2d, run: Run, pick: Pick) -> Sides | Non
     return second[:, :, i[:, None], j], first[:, :, i[:, None] - a, j - b]
 
 
-@law("EQV-04")
+@law("EQV-04, LAW-C29")
 def shifts_with_zeros_around(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
     """With zero padding, an image that is zero where it would be pushed out shifts its whole output."""
     rows, columns = problem.axes
@@ -66,7 +66,7 @@ def shifts_with_zeros_around(problem: Conv2d, run: Run, pick: Pick) -> Sides | N
     return second[:, :, a:, b:], first[:, :, : max(height - a, 0), : max(width - b, 0)]
 
 
-@law("EQV-05, PAD-13")
+@law("EQV-05, PAD-13, LAW-C29")
 def shifts_on_the_torus(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
     """With circular padding of span - 1 in total and an image whose sides the strides divide, rolling the image by a
     multiple of the stride rolls the output."""
@@ -83,7 +83,7 @@ def shifts_on_the_torus(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
     return run(there), run(here).rearranged(lambda y: np.roll(y, (a, b), (2, 3)))
 
 
-@law("CONV-14, RF-01", STRICT)
+@law("CONV-14, RF-01, RF-06", STRICT)
 def nan_reaches_every_window_that_holds_it(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
     """A NaN in the image makes every output NaN whose window holds it at a tap that is not zero."""
     spoilt, at = spoil(problem, pick, (float("nan"),))
@@ -93,7 +93,7 @@ def nan_reaches_every_window_that_holds_it(problem: Conv2d, run: Run, pick: Pick
     return np.isnan(run.values(spoilt))[reached], np.ones(int(reached.sum()))
 
 
-@law("GEN-18, RF-01", STRICT)
+@law("GEN-18, RF-01, RF-06", STRICT)
 def nan_reaches_no_other_output(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
     """A NaN or an infinity in the image leaves every output alone whose window does not hold it."""
     spoilt, at = spoil(problem, pick, (float("nan"), float("inf"), float("-inf")))

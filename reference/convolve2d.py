@@ -33,8 +33,8 @@ class Convolve2d(Op):
     (2k+1) x (2k+1).
     """
 
-    x: Tensor  # (H, W)
-    kernel: Tensor  # (2a+1, 2b+1)
+    x: Tensor  # (H, W) an image of one channel
+    kernel: Tensor  # (2a+1, 2b+1) stored with its corner u = -a, v = -b first
 
     has_batch = False
 
@@ -72,7 +72,11 @@ class Convolve2d(Op):
         data = pick.data((2 * a + 1) * (2 * b + 1))
         return cls(x=data.array((h, w)), kernel=data.array((2 * a + 1, 2 * b + 1), "weight"))
 
-    @rule(lambda self, pick: self.but(**pick.one_of(({"x": self.x[None]}, {"kernel": self.kernel[None]}))), STRICT)
+    @rule(
+        lambda self, pick: self.but(**pick.one_of(({"x": self.x[None]}, {"kernel": self.kernel[None]}))),
+        STRICT,
+        "CONV-12",
+    )
     def ranks_are_right(self) -> bool:
         """x and kernel have two axes."""
         return rules.ranks(self, x=2, kernel=2)

@@ -32,11 +32,11 @@ class GroupNorm(Op):
     Source: the lecture's group normalization (Wu and He 2018); PyTorch group_norm, ONNX GroupNormalization 21.
     """
 
-    x: Tensor  # (N, C, H, W)
-    groups: int
-    weight: Tensor | None = None  # (C)
-    bias: Tensor | None = None  # (C)
-    eps: float = 1e-5
+    x: Tensor  # (N, C, H, W) images
+    groups: int  # blocks of consecutive channels
+    weight: Tensor | None = None  # (C) ones where absent
+    bias: Tensor | None = None  # (C) zeros where absent
+    eps: float = 1e-5  # added to the variance, inside the root
 
     chapters = (channel_clauses, group_clauses, normalize_clauses)
 

@@ -31,10 +31,10 @@ class InstanceNorm2d(Op):
     InstanceNormalization.
     """
 
-    x: Tensor  # (N, C, H, W)
-    weight: Tensor | None = None  # (C)
-    bias: Tensor | None = None  # (C)
-    eps: float = 1e-5
+    x: Tensor  # (N, C, H, W) images
+    weight: Tensor | None = None  # (C) ones where absent
+    bias: Tensor | None = None  # (C) zeros where absent
+    eps: float = 1e-5  # added to the variance, inside the root
 
     chapters = (channel_clauses, normalize_clauses)
 

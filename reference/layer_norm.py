@@ -39,10 +39,10 @@ class LayerNorm(Op):
     """
 
     x: Tensor  # (N, ..., the normalized axes): (N, C, H, W)
-    weight: Tensor | None = None  # x.shape[-axes:]
-    bias: Tensor | None = None  # x.shape[-axes:]
-    axes: int = 3
-    eps: float = 1e-5
+    weight: Tensor | None = None  # x.shape[-axes:], ones where absent
+    bias: Tensor | None = None  # x.shape[-axes:], zeros where absent
+    axes: int = 3  # how many of the last axes are normalized together
+    eps: float = 1e-5  # added to the variance, inside the root
 
     chapters = (normalize_clauses,)
 

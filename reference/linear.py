@@ -30,9 +30,9 @@ class Linear(Op):
     the sum is empty and the output is the bias. Source: the lecture's fully connected layer; PyTorch linear, ONNX Gemm.
     """
 
-    x: Tensor  # (N, F)
-    weight: Tensor  # (O, F)
-    bias: Tensor | None = None  # (O)
+    x: Tensor  # (N, F) rows of inputs
+    weight: Tensor  # (O, F) a row for each output
+    bias: Tensor | None = None  # (O) added to every row of outputs
 
     def output_shape(self) -> Shape:
         return self.x.shape[0], self.weight.shape[0]
@@ -69,7 +69,11 @@ class Linear(Op):
             bias=data.array((o,), "bias") if bias else None,
         )
 
-    @rule(lambda self, pick: self.but(**pick.one_of(({"x": self.x[None]}, {"weight": self.weight[None]}))), STRICT)
+    @rule(
+        lambda self, pick: self.but(**pick.one_of(({"x": self.x[None]}, {"weight": self.weight[None]}))),
+        STRICT,
+        "FC-01",
+    )
     def ranks_are_right(self) -> bool:
         """x and weight have two axes, and bias, if there is one, has one."""
         return rules.ranks(self, x=2, weight=2, bias=1)
@@ -79,7 +83,11 @@ class Linear(Op):
         """A row of weights is as long as a row of x."""
         return bool(self.x.shape[1] == self.weight.shape[1])
 
-    @rule(lambda self, pick: self.but(bias=np.ones(self.weight.shape[0] + pick.one_of((2, -1)), self.x.dtype)))
+    @rule(
+        lambda self, pick: self.but(bias=np.ones(self.weight.shape[0] + pick.one_of((2, -1)), self.x.dtype)),
+        CORE,
+        "FC-01",
+    )
     def bias_is_one_per_output(self) -> bool:
         """A bias has one value for each output."""
         return self.bias is None or bool(self.bias.shape[0] == self.weight.shape[0])

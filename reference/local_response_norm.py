@@ -36,11 +36,11 @@ class LocalResponseNorm(Op):
     Source: Krizhevsky et al. 2012, with alpha divided by size as in ONNX LRN and PyTorch local_response_norm.
     """
 
-    x: Tensor  # (N, C, H, W)
-    size: int
-    alpha: float = 1e-4
-    beta: float = 0.75
-    k: float = 1.0
+    x: Tensor  # (N, C, H, W) images
+    size: int  # channels in a window
+    alpha: float = 1e-4  # factor of the mean square of the window
+    beta: float = 0.75  # the power
+    k: float = 1.0  # added to it, before the power
 
     def output_shape(self) -> Shape:
         return self.x.shape
@@ -127,7 +127,7 @@ class LocalResponseNorm(Op):
             x = pick.data(size).array((n, c, h, w))
         return cls(x=x, size=size, alpha=alpha, beta=beta, k=k)
 
-    @rule(lambda self, pick: rules.drop_axis(self, pick, "x"))
+    @rule(lambda self, pick: rules.drop_axis(self, pick, "x"), source="GEN-01")
     def x_has_four_axes(self) -> bool:
         """x has the four axes N, C, H, W."""
         return rules.ranks(self, x=4)
@@ -153,6 +153,12 @@ class LocalResponseNorm(Op):
         u = small(self.x)
         return run(self.but(x=2 * u)), 2 * run(self.but(x=u, alpha=4 * self.alpha))
 
+    @law("LAW-N20")
+    def k_takes_the_scale(self, run: Run, pick: Pick) -> Sides | None:
+        """4x with 16 times the k gives 4^(1 - 2*beta) times what x gives: with beta = 3/4 half of it."""
+        u = self.but(x=small(self.x), beta=pick.one_of((0.75, 0.5, 1.0)))
+        return run(u.but(x=4 * u.x, k=16 * self.k)), run(u) * 2.0 ** (2 - 4 * u.beta)
+
     @law("LAW-N21")
     def beta_zero_changes_nothing(self, run: Run, pick: Pick) -> Sides | None:
         """With beta = 0 the result is x."""
@@ -169,7 +175,7 @@ class LocalResponseNorm(Op):
         wide = self.but(size=2 * self.x.shape[1] + 1)
         return run(wide.but(x=np.array(self.x[:, ::-1], order="C"))), run(wide)[:, ::-1]
 
-    @law("LAW-N18, LRN-02")
+    @law("LAW-N18, LRN-02, EQV-09")
     def pixels_may_be_permuted(self, run: Run, pick: Pick) -> Sides | None:
         """Turning the image upside down and left to right turns the result."""
         turned = self.but(x=np.array(self.x[:, :, ::-1, ::-1], order="C"))
@@ -186,7 +192,7 @@ class LocalResponseNorm(Op):
         actual = Measured(run.values(one.but(x=x)), clean.tolerance)
         return actual, Measured(np.where(one.neighbours(at) > 0, np.nan, clean.value), clean.tolerance)
 
-    @example("LRN-04")
+    @example("LRN-04, LRN-03")
     def counting_the_window(cls: Any, dtype: np.dtype[Any]) -> Worked:
         """Six channels of ones with alpha = size and beta = k = 1 give 1/(1 + count): windows of 3 hold 2 3 3 3 3 2, of
         5 hold 3 4 5 5 4 3, of 4 hold 3 4 4 4 3 2."""

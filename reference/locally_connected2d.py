@@ -37,9 +37,9 @@ class LocallyConnected2d(Op):
 
     x: Tensor  # (N, C, H, W) images
     weight: Tensor  # (I, J, K, C, R, S) the filters of each unit
-    bias: Tensor | None = None  # (K, I, J)
-    stride: Pair = (1, 1)
-    padding: Padding = ((0, 0), (0, 0))
+    bias: Tensor | None = None  # (K, I, J) added once, zeros where absent
+    stride: Pair = (1, 1)  # (rows, columns) from one window to the next
+    padding: Padding = ((0, 0), (0, 0))  # ((top, bottom), (left, right)) of zeros around the image
 
     chapters = (locally_connected2d_examples, locally_connected2d_laws, locally_connected2d_equals)
 
@@ -124,37 +124,41 @@ class LocallyConnected2d(Op):
 
     # What a valid problem obeys.
 
-    @rule(lambda self, pick: rules.drop_axis(self, pick, "x", "weight", "bias"), STRICT)
+    @rule(lambda self, pick: rules.drop_axis(self, pick, "x", "weight", "bias"), STRICT, "CONV-12, GEN-01")
     def ranks_are_right(self) -> bool:
         """x has four axes, weight six, and bias, if there is one, three."""
         return rules.ranks(self, x=4, weight=6, bias=3)
 
-    @rule(lambda self, pick: rules.wrong_length(self, pick, "stride", "padding"), STRICT)
+    @rule(lambda self, pick: rules.wrong_length(self, pick, "stride", "padding"), STRICT, "CONV-12, GEN-02")
     def parameters_are_pairs(self) -> bool:
         """stride is (rows, columns) and padding is ((top, bottom), (left, right))."""
         return rules.are_pairs(self, "stride", "padding")
 
-    @rule(lambda self, pick: rules.fractional(self, pick, "stride", "padding"), STRICT)
+    @rule(lambda self, pick: rules.fractional(self, pick, "stride", "padding"), STRICT, "CONV-12")
     def parameters_are_whole(self) -> bool:
         """stride and padding are whole numbers."""
         return rules.are_whole(self, "stride", "padding")
 
-    @rule(lambda self, pick: rules.with_number(self, pick, pick.one_of((0, -1)), "stride"), STRICT)
+    @rule(lambda self, pick: rules.with_number(self, pick, pick.one_of((0, -1)), "stride"), STRICT, "CONV-12")
     def stride_is_positive(self) -> bool:
         """Both strides are at least 1."""
         return min(self.stride) >= 1
 
-    @rule(lambda self, pick: rules.with_number(self, pick, -1, "padding"), STRICT)
+    @rule(lambda self, pick: rules.with_number(self, pick, -1, "padding"), STRICT, "CONV-12, PAD-11")
     def padding_is_not_negative(self) -> bool:
         """No padding is negative; padding does not crop."""
         return bool(min(rules.flat(self, "padding")) >= 0)
 
-    @rule(lambda self, pick: self.but(weight=pick.one_of((self.weight[..., :0, :], self.weight[..., :0]))), STRICT)
+    @rule(
+        lambda self, pick: self.but(weight=pick.one_of((self.weight[..., :0, :], self.weight[..., :0]))),
+        STRICT,
+        "CONV-12",
+    )
     def filters_have_taps(self) -> bool:
         """A filter has at least one row and one column of taps."""
         return bool(min(self.weight.shape[4:]) >= 1)
 
-    @rule(lambda self, pick: _other_channels(self, pick))
+    @rule(lambda self, pick: _other_channels(self, pick), CORE, "CONV-12")
     def filters_span_the_channels(self) -> bool:
         """A filter has exactly the C channels of x."""
         return bool(self.weight.shape[3] == self.x.shape[1])

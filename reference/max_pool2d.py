@@ -35,12 +35,12 @@ class MaxPool2d(Op):
     Source: the lecture's max pooling with 2x2 filters and stride 2; sizes as PyTorch and the ONNX text.
     """
 
-    x: Tensor  # (N, C, H, W)
-    kernel_size: Pair
-    stride: Pair
-    padding: Padding = ((0, 0), (0, 0))
-    dilation: Pair = (1, 1)
-    ceil_mode: bool = False
+    x: Tensor  # (N, C, H, W) images
+    kernel_size: Pair  # (rows, columns) of the window
+    stride: Pair  # (rows, columns) from one window to the next
+    padding: Padding = ((0, 0), (0, 0))  # ((top, bottom), (left, right)) around the image
+    dilation: Pair = (1, 1)  # (rows, columns) from one tap to the next
+    ceil_mode: bool = False  # whether the size is rounded up
 
     chapters = (pool,)
 
@@ -183,7 +183,7 @@ class MaxPool2d(Op):
             wanted = np.where(alone, np.nan, others)
         return run.values(spoilt), wanted
 
-    @example("L049, F11, MAXP-02")
+    @example("L049, MAXP-02")
     def the_lectures_four_by_four(cls: Any, dtype: np.dtype[Any]) -> Worked:
         """The slide's 4x4 block under 2x2 windows with stride 2 gives 6 8 / 3 4; other windows accordingly."""
         x = image(POOLING, dtype)

@@ -114,7 +114,7 @@ def elements_of_a_set_may_be_permuted(problem: Normalization, run: Run, pick: Pi
     return run(mixed).rearranged(sets.rows), run(plain).rearranged(sets.rows)[:, order]
 
 
-@law("LN-09, GEN-18", STRICT)
+@law("LN-09, GEN-18, RF-07", STRICT)
 def nan_fills_its_set_and_no_other(problem: Normalization, run: Run, pick: Pick) -> Sides | None:
     """A NaN makes every output of its set NaN, and none of another."""
     sets: Sets = problem.sets

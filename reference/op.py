@@ -36,6 +36,10 @@ class InvalidProblem(ValueError):
     """The problem breaks a rule of its operation; the message is the rule's sentence and the values."""
 
 
+class Undetermined(ValueError):
+    """The result is a matter of chance, and no answer has settled it: the problem has no one truth."""
+
+
 class Run(Protocol):
     """How a law asks the implementation under test for an answer."""
 
@@ -193,7 +197,10 @@ class Op:
         return self._in_order(self.output_shapes())
 
     def expected(self) -> Any:
-        """The ground truth in float64. Raises InvalidProblem with the rule's sentence for an invalid problem."""
+        """The ground truth in float64. Raises InvalidProblem with the rule's sentence for an invalid problem.
+
+        Raises Undetermined for a problem whose result is drawn, before an answer has settled it.
+        """
         self.validate()
         return self._in_order(self.references())
 

@@ -69,9 +69,9 @@ class Pad2d(Op):
     WebNN.
     """
 
-    x: Tensor  # (N, C, H, W)
-    padding: Padding  # ((top, bottom), (left, right))
-    mode: str = "zeros"
+    x: Tensor  # (N, C, H, W) images
+    padding: Padding  # ((top, bottom), (left, right)) around the image
+    mode: str = "zeros"  # zeros, replicate, reflect or circular
 
     chapters = (pad2d_clauses,)
 
@@ -97,27 +97,27 @@ class Pad2d(Op):
         data = pick.data(1)
         return cls(x=data.array((n, c, *lengths)), padding=(sides[0], sides[1]), mode=mode)
 
-    @rule(lambda self, pick: rules.drop_axis(self, pick, "x"))
+    @rule(lambda self, pick: rules.drop_axis(self, pick, "x"), source="GEN-01")
     def x_has_four_axes(self) -> bool:
         """x has the four axes N, C, H, W."""
         return rules.ranks(self, x=4)
 
-    @rule(lambda self, pick: rules.wrong_length(self, pick, "padding"), STRICT)
+    @rule(lambda self, pick: rules.wrong_length(self, pick, "padding"), STRICT, "GEN-02, PAD-07")
     def padding_is_a_pair_of_pairs(self) -> bool:
         """padding is ((top, bottom), (left, right))."""
         return rules.are_pairs(self, "padding")
 
-    @rule(lambda self, pick: rules.fractional(self, pick, "padding"), STRICT)
+    @rule(lambda self, pick: rules.fractional(self, pick, "padding"), STRICT, "PAD-07")
     def padding_is_whole(self) -> bool:
         """The four paddings are whole numbers."""
         return rules.are_whole(self, "padding")
 
-    @rule(lambda self, pick: rules.with_number(self, pick, -1, "padding"), STRICT)
+    @rule(lambda self, pick: rules.with_number(self, pick, -1, "padding"), STRICT, "PAD-11")
     def padding_is_not_negative(self) -> bool:
         """No padding is negative; padding does not crop."""
         return bool(min(rules.flat(self, "padding")) >= 0)
 
-    @rule(lambda self, pick: self.but(mode=pick.one_of(("mirror", "edge", "", "ZEROS"))), STRICT)
+    @rule(lambda self, pick: self.but(mode=pick.one_of(("mirror", "edge", "", "ZEROS"))), STRICT, "PAD-04")
     def mode_is_known(self) -> bool:
         """The mode is one of zeros, replicate, reflect, circular."""
         return self.mode in MODES

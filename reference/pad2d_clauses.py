@@ -115,7 +115,7 @@ def two_axes_with_corners(cls: type[Pad2d], dtype: np.dtype[Any]) -> Worked:
     ]
 
 
-@example("PAD-01, PAD-02, PAD-03, PAD-05, L031-L033")
+@example("PAD-01, PAD-02, PAD-03, PAD-05, L031-L033, PAD-04")
 def one_row_in_each_mode(cls: type[Pad2d], dtype: np.dtype[Any]) -> Worked:
     """1 2 3 padded by two on each side: 0 0 1 2 3 0 0, 1 1 1 2 3 3 3, 3 2 1 2 3 2 1, 2 3 1 2 3 1 2."""
     rows = {

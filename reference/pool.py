@@ -100,37 +100,43 @@ def _parameters(problem: Pool) -> tuple[str, ...]:
     return ("kernel_size", "stride", "padding", *(("dilation",) if hasattr(problem, "dilation") else ()))
 
 
-@rule(lambda problem, pick: rules.drop_axis(problem, pick, "x"))
+@rule(lambda problem, pick: rules.drop_axis(problem, pick, "x"), source="GEN-01")
 def x_has_four_axes(problem: Pool) -> bool:
     """x has the four axes N, C, H, W."""
     return rules.ranks(problem, x=4)
 
 
-@rule(lambda problem, pick: rules.wrong_length(problem, pick, *_parameters(problem)), STRICT)
+@rule(lambda problem, pick: rules.wrong_length(problem, pick, *_parameters(problem)), STRICT, "MAXP-15, GEN-02")
 def parameters_are_pairs(problem: Pool) -> bool:
     """kernel_size, stride and dilation are (rows, columns) and padding is ((top, bottom), (left, right))."""
     return rules.are_pairs(problem, *_parameters(problem))
 
 
-@rule(lambda problem, pick: rules.fractional(problem, pick, *_parameters(problem)), STRICT)
+@rule(lambda problem, pick: rules.fractional(problem, pick, *_parameters(problem)), STRICT, "MAXP-15")
 def parameters_are_whole(problem: Pool) -> bool:
     """kernel_size, stride, padding and dilation are whole numbers."""
     return rules.are_whole(problem, *_parameters(problem))
 
 
-@rule(lambda problem, pick: rules.with_number(problem, pick, pick.one_of((0, -1)), "kernel_size"), STRICT, "MAXP-15")
+@rule(
+    lambda problem, pick: rules.with_number(problem, pick, pick.one_of((0, -1)), "kernel_size"),
+    STRICT,
+    "MAXP-15, AVGP-09",
+)
 def kernel_size_is_positive(problem: Pool) -> bool:
     """A window has at least one row and one column."""
     return bool(min(problem.kernel_size) >= 1)
 
 
-@rule(lambda problem, pick: rules.with_number(problem, pick, pick.one_of((0, -1)), "stride"), STRICT, "MAXP-15")
+@rule(
+    lambda problem, pick: rules.with_number(problem, pick, pick.one_of((0, -1)), "stride"), STRICT, "MAXP-15, AVGP-09"
+)
 def stride_is_positive(problem: Pool) -> bool:
     """Both strides are at least 1."""
     return bool(min(problem.stride) >= 1)
 
 
-@rule(lambda problem, pick: rules.with_number(problem, pick, -1, "padding"), STRICT, "MAXP-15")
+@rule(lambda problem, pick: rules.with_number(problem, pick, -1, "padding"), STRICT, "MAXP-15, AVGP-09")
 def padding_is_not_negative(problem: Pool) -> bool:
     """No padding is negative; padding does not crop."""
     return bool(min(rules.flat(problem, "padding")) >= 0)

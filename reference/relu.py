@@ -82,7 +82,7 @@ class Relu(Op):
         most = np.asarray(self.x, np.float64) - np.asarray(lower, np.float64)
         return np.clip(rise, 0, most), rise
 
-    @law("ACT-01")
+    @law("ACT-01, EQV-09")
     def elements_are_separate(self, run: Run, pick: Pick) -> Sides | None:
         """Reversing the elements reverses the result."""
         backwards = np.array(self.x.reshape(-1)[::-1], order="C")
@@ -99,7 +99,7 @@ class Relu(Op):
             wanted = np.where(np.isnan(wanted), 0.0, wanted)
         return run.values(spoilt), wanted
 
-    @example("ACT-01, ACT-03")
+    @example("ACT-01, ACT-03, ACT-04, GEN-13")
     def signs_and_infinities(cls: Any, dtype: np.dtype[Any]) -> Worked:
         """-inf, -1, -0, 0, 2 and inf give 0, 0, 0, 0, 2 and inf."""
         x = np.array([-np.inf, -1.0, -0.0, 0.0, 2.0, np.inf])

@@ -33,7 +33,7 @@ from convspec.reports.record import (
     write_whole,
 )
 from convspec.reports.status import BY_WORD, FAILING, RANK, STAGES, STATUSES, Status, status_of, worst_status
-from convspec.reports.text import anchor, seconds_text, slug, value_text, visible
+from convspec.reports.text import anchor, clause_anchor, seconds_text, slug, value_text, visible
 
 HERE = Path(__file__).parent
 
@@ -253,7 +253,7 @@ def lay_out(run: Run) -> Page:
     ops: dict[str, OpRow] = {}
     totals = [Tally() for _ in backends]
     for clause in clauses:
-        row = ClauseRow(clause, anchor("clause", clause.name), [], [])
+        row = ClauseRow(clause, clause_anchor(clause.name), [], [])
         if clause.op not in ops:
             ops[clause.op] = OpRow(clause.op, anchor("op", clause.op), [], [Tally() for _ in backends])
         op = ops[clause.op]
@@ -450,7 +450,7 @@ def _failure_view(folder: Path, failure: Failure, clause: ClauseInfo) -> Failure
         failure=failure,
         anchor=anchor("failure", failure.id),
         clause=clause,
-        clause_anchor=anchor("clause", clause.name),
+        clause_anchor=clause_anchor(clause.name),
         parameters=_parameters(failure),
         outputs=outputs,
         inputs=inputs,

@@ -133,6 +133,7 @@ class Failure(msgspec.Struct, kw_only=True):
     op: str
     clause: str
     dtype: str
+    status: str = "fail"  # fail, crash or timeout
     cause: str  # short and the same for failures alike: "wrong values", "wrong shape", "raised TypeError"
     message: str
     summary: str  # one line: the problem

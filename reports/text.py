@@ -14,6 +14,14 @@ def anchor(kind: str, name: str) -> str:
     return f"{kind}-{slug(name)}"
 
 
+def clause_anchor(name: str) -> str:
+    """The id of a clause: its name, as in the pages of the specification, so that one fragment fits both.
+
+    What is no name of a clause gets an id that no other part of the page has.
+    """
+    return name if re.fullmatch(r"\w+\.\w+", name, re.ASCII) else anchor("clause", name)
+
+
 def slug(name: str) -> str:
     """A name in the characters that hold in file names, attributes and fragments."""
     return re.sub(r"[^A-Za-z0-9_.+-]", lambda match: f"~{ord(match[0]):x}", name)

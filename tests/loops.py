@@ -215,6 +215,23 @@ def relu(p: Any, a: Any, *index: int) -> Any:
     return 0 if value <= 0 else value
 
 
+def dropout(p: Any, a: Any, *index: int) -> Any:
+    """x over 1 - p where the mask is set, in exact numbers; zero elsewhere; x itself in evaluation."""
+    value = a.x[index]
+    if not p.training:
+        return value
+    if p.p in (0, 1):
+        return value * (1 - int(p.p))
+    mask = p.reading["mask"]
+    kept = mask[tuple(i % side for i, side in zip(index, mask.shape, strict=True))]  # a side of 1 is shared
+    return value / (1 - type(value)(p.p)) if kept else 0
+
+
+def dropout2d(p: Any, a: Any, *index: int) -> Any:
+    """The mask has one element for each channel."""
+    return dropout(p, a, *index)
+
+
 def root(value: Any) -> Any:
     """The square root: of a rational number, to 200 bits behind the point of a number near 1."""
     if not isinstance(value, Fraction):
@@ -303,5 +320,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
         instance_norm2d,
         pixel_group_norm,
         local_response_norm,
+        dropout,
+        dropout2d,
     )
 }

@@ -14,6 +14,7 @@ from convspec.conformance.settings import PROFILES, Settings
 from convspec.reference import OPS, Clause
 
 from .broken import TABLE, Broken
+from .broken.dropout import Drops
 from .broken.legal import LEGAL
 
 CLAUSES = {clause.name: clause for clause in all_clauses()}
@@ -127,6 +128,23 @@ def _outside(clause: Clause, backend: Backend) -> bool:
     """May a clause stay untried: because of what the backend declares, or of operations that it lacks?"""
     declares = hasattr(backend.subject, "supports") or backend.conventions or backend.name == "TakesDenseFiltersOnly"
     return bool(declares) or (clause.kind == "law" and len(backend.operations) < len(OPS))
+
+
+@pytest.mark.parametrize(("clause", "drawn"), [("within_the_bound", True), ("everything_is_dropped", False)])
+def test_a_drawn_result_is_shown_by_drawing_again(clause: str, drawn: bool) -> None:
+    """What is due follows from the mask of the answer: numbers in a script would not hold for a mended backend."""
+
+    class Doubles(Drops):
+        def dropout(self, problem: Any) -> Any:
+            return 2 * super().dropout(problem) + (problem.p == 1)
+
+    verdict = engine(shrink_calls=60).run(
+        CLAUSES[f"dropout.{clause}"], Backend.of("doubles", Doubles(), "test"), "float32"
+    )
+    assert verdict.failure is not None
+    assert verdict.failure.expected is not None
+    assert ("replay(" in verdict.script) == drawn
+    assert ("expected = " in verdict.script) != ("replay(" in verdict.script)
 
 
 def test_a_backend_that_writes_into_its_arguments_spoils_nothing_for_the_next() -> None:

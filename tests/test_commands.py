@@ -338,6 +338,7 @@ def test_installed_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     names = {p.relative_to(installed).as_posix() for p in installed.rglob("*") if p.is_file()}
     assert "convspec/adapters/kernel/convspec.h" in names
     assert {"convspec/conformance/isolated.ini", "convspec/conformance/deviations-torch.toml"} <= names
+    assert {"convspec/reference/notes/conv2d.toml", "convspec/reference/lecture.toml"} <= names
     assert not [
         n for n in names if n.endswith((".so", ".o")) or n.split("/")[0] in ("reference", "adapters", "reports")
     ]

@@ -15,6 +15,8 @@ from convspec.reference import (
     Conv2d,
     ConvBlock,
     Convolve2d,
+    Dropout,
+    Dropout2d,
     GroupNorm,
     InstanceNorm2d,
     LayerNorm,
@@ -406,8 +408,29 @@ def test_lenet_of_1998_is_torchs() -> None:
     np.testing.assert_allclose(p.expected(), y, rtol=1e-11)
 
 
+@over_dtypes
+@pytest.mark.parametrize("op", [Dropout, Dropout2d], ids=lambda op: op.name)
+def test_dropout_is_torchs_with_the_mask_that_it_drew(op: type[Op], dtype: str) -> None:
+    """PyTorch's functional in float64, its mask read from its answer to ones; and in evaluation."""
+    torch = pytest.importorskip("torch")
+    drop = getattr(torch.nn.functional, op.name)
+    settled = 0
+    for p in drawn(op, dtype):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(p.seed)
+            y = drop(torch_image(torch, p.x), p.p, p.training).numpy()
+            torch.manual_seed(p.seed)
+            ones = drop(torch.ones(p.x.shape, dtype=torch.float64), p.p, p.training).numpy()
+        same(p.settled(y), y, np.abs(y))
+        if p.random and not op.name.endswith("2d"):
+            kept = p.settled(y).reading["mask"]
+            assert np.array_equal(kept, (ones != 0) & (wide(p.x) != 0)), p
+            settled += bool(kept.any())
+    assert settled or op is Dropout2d
+
+
 def test_every_operation_has_an_oracle() -> None:
     judged = {Conv2d, LocallyConnected2d, Convolve2d, Linear, Pad2d, MaxPool2d, AvgPool2d, Relu, LayerNorm}
+    judged |= {GroupNorm, InstanceNorm2d, PixelGroupNorm, LocalResponseNorm, Dropout, Dropout2d}
     judged |= {Stack, ConvBlock, LeNet5}
-    judged |= {GroupNorm, InstanceNorm2d, PixelGroupNorm, LocalResponseNorm}
     assert judged == set(SPECIFIED)

@@ -30,7 +30,7 @@ from convspec.reports.record import (
     write_schemas,
 )
 from convspec.reports.summary import write_summary
-from convspec.reports.text import visible
+from convspec.reports.text import clause_anchor, visible
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"> {{ 7*7 }} & <b>' `|` \u202egnp\x00"
 CLAUSES = [
@@ -421,6 +421,16 @@ def test_the_page_says_what_was_found(page: str) -> None:
     assert '<td class="wrong worst" title="got nan' in page
     assert "python failures/conv2d_3f9c21ab07.py" in page
     assert "a longer profile or another seed" in page
+
+
+def test_a_clause_has_the_anchor_that_it_has_in_the_specification(page: str) -> None:
+    tags = Tags(page).seen
+    rows = {attributes["id"] for tag, attributes in tags if tag == "tr" and "id" in attributes}
+    assert {name for name, _, _ in CLAUSES} <= rows
+    linked = {attributes.get("href") for tag, attributes in tags if tag == "a"}
+    assert {f"#{name}" for name, _, _ in CLAUSES} <= linked
+    assert clause_anchor("matrix") == "clause-matrix"  # the id of another part of the page
+    assert clause_anchor("a.b<c") == "clause-a.b~3cc"
 
 
 def test_text_has_contrast() -> None:

@@ -1,16 +1,20 @@
 /*
 convspec.h: the C interface of convspec, and of the C99 kernel bundled with it.
 
-For every operation there is a struct of sizes and parameters, a function that gives the shape of the output, and
-the operation itself in float (suffix _f32) and in double (suffix _f64). A library of your own may offer any of
+For every operation there is a struct of sizes and parameters, a function that gives the shape of y, and the
+operation itself in float (suffix _f32) and in double (suffix _f64). A library of your own may offer any of
 the operations, in either type or in both; the suite calls what it finds.
 
     int conv2d_shape(const struct conv2d *p, int64_t shape[4]);
     int conv2d_f32(const struct conv2d *p, const float *x, const float *weight, const float *bias, float *y);
 
+First come the arrays that are read, then those that are written: y, and for batch normalization two more. An array
+that is absent is NULL, and the members with its lengths are -1. Parameters that are no whole numbers are double for
+both types.
+
 Every function checks the problem by itself and returns a status. On any status but CONVSPEC_OK nothing that it wrote
 is looked at. The caller owns all memory: y holds exactly the elements of the shape, and a function may write nothing
-else. Arrays are dense and row by row, images are NCHW, the last letter changes fastest. Sizes may be 0.
+but its outputs. Arrays are dense and row by row, images are NCHW, the last letter changes fastest. Sizes may be 0.
 
 The axis letters: n image, c channel, k filter, h w input rows and columns, i j output rows and columns, r s taps of a
 window. Pairs are {rows, columns}; padding is {{top, bottom}, {left, right}}, four independent sides.
@@ -53,6 +57,16 @@ struct conv2d {
     int64_t padding_mode;        /* enum convspec_mode */
     int64_t dilation[2];         /* 1 is a dense filter */
     int64_t groups;
+};
+
+/* y[n,k,i,j] = bias[k,i,j] + sum over c, r, s of xp[n, c, i*stride + r, j*stride + s] * weight[i,j,k,c,r,s], where xp
+   is x with its padding of zeros: a convolution whose filters and biases are others for each output position. */
+struct locally_connected2d {
+    int64_t n, c, h, w;                            /* x (N,C,H,W) */
+    int64_t weight_i, weight_j, k, weight_c, r, s; /* weight (I,J,K,C,R,S); i, j and c as the caller has them */
+    int64_t bias_k, bias_i, bias_j;                /* bias (K,I,J), or -1 where it is NULL */
+    int64_t stride[2];
+    int64_t padding[2][2];
 };
 
 /* y[i,j] = sum over u in [-a,a], v in [-b,b] of kernel[a+u, b+v] * x[i-u, j-v], where x is 0 outside. It is flipped. */
@@ -101,29 +115,161 @@ struct linear {
     int64_t bias_o;      /* the length of bias, or -1 where bias is NULL */
 };
 
-int conv2d_shape(const struct conv2d *p, int64_t shape[4]);         /* N, K, I, J */
+/* y[n,c,h,w] = (x[n,c,h,w] - mean[c]) / sqrt(var[c] + eps) * weight[c] + bias[c]. In training, mean and var are those
+   of channel c over all images and pixels, var divided by their number; and the running statistics are renewed:
+       new_running_mean[c] = (1 - momentum) * running_mean[c] + momentum * mean[c]
+   and the variance likewise, with var divided by one less than their number. With no images the old ones are given
+   back, and so in evaluation, where mean and var are the running ones. In training there may be no running statistics:
+   then all four pointers are NULL. Invalid: one value for each channel in training; a running variance below 0 in
+   evaluation; no variance at all where eps is 0. */
+struct batch_norm2d {
+    int64_t n, c, h, w;                    /* x (N,C,H,W) */
+    int64_t weight_c, bias_c;              /* the lengths of weight and bias, or -1 */
+    int64_t running_mean_c, running_var_c; /* of running_mean and running_var, and of the new ones, or -1 */
+    int64_t training;                      /* 0 or 1 */
+    double momentum;                       /* how much of the new value, 0 to 1 */
+    double eps;
+};
+
+/* Batch normalization in training, the images spread over devices: device d holds the next shards[d] of them, perhaps
+   none, and the shards add up to n. The statistics are those of all images. */
+struct sync_batch_norm2d {
+    int64_t n, c, h, w;    /* as for batch_norm2d, and so on */
+    int64_t devices;       /* at least 1 */
+    const int64_t *shards; /* (devices) */
+    int64_t weight_c, bias_c;
+    int64_t running_mean_c, running_var_c;
+    double momentum;
+    double eps;
+};
+
+/* y = (x - mean) / sqrt(var + eps) * weight + bias, with the mean and the variance (divided by the number of elements)
+   of each set. Here x is a row of elements for each set, whatever its shape was. Invalid, here and in the three that
+   follow: a set whose elements are all equal where eps is 0. */
+struct layer_norm {
+    int64_t sets, elements;                 /* x (sets, elements) */
+    int64_t weight_elements, bias_elements; /* the lengths of weight and bias, or -1 */
+    double eps;
+};
+
+/* The same, a set being the pixels of C/groups consecutive channels of an image; weight[c] and bias[c]. */
+struct group_norm {
+    int64_t n, c, h, w;       /* x (N,C,H,W) */
+    int64_t groups;
+    int64_t weight_c, bias_c; /* the lengths of weight and bias, or -1 */
+    double eps;
+};
+
+/* The same, a set being the pixels of one channel of an image. */
+struct instance_norm2d {
+    int64_t n, c, h, w;
+    int64_t weight_c, bias_c;
+    double eps;
+};
+
+/* The same, a set being C/groups consecutive channels at one pixel of an image. */
+struct pixel_group_norm {
+    int64_t n, c, h, w;
+    int64_t groups;
+    int64_t weight_c, bias_c;
+    double eps;
+};
+
+/* y[n,c,h,w] = x[n,c,h,w] * (k + alpha/size * sum over j of x[n,j,h,w]^2) ^ -beta, j from c - (size-1)/2 to c + size/2,
+   both divisions rounded down, as far as there are such channels. */
+struct local_response_norm {
+    int64_t n, c, h, w;
+    int64_t size; /* at least 1 */
+    double alpha;
+    double beta;
+    double k;
+};
+
+/* In training y[e] = 0 with the probability p, else x[e] / (1 - p); in evaluation y = x. Equal seeds drop the same
+   elements, whatever x holds; the draws of one seed and those of different seeds are independent. The generator is the
+   library's own choice. */
+struct dropout {
+    int64_t elements; /* of x, whatever its shape */
+    double p;         /* 0 to 1 */
+    int64_t training; /* 0 or 1 */
+    int64_t seed;     /* 0 or more */
+};
+
+/* The same, with one draw for all pixels of a channel of an image. */
+struct dropout2d {
+    int64_t n, c, h, w;
+    double p;
+    int64_t training;
+    int64_t seed;
+};
+
+int conv2d_shape(const struct conv2d *p, int64_t shape[4]); /* N, K, I, J */
+int locally_connected2d_shape(const struct locally_connected2d *p, int64_t shape[4]); /* N, K, I, J */
 int convolve2d_shape(const struct convolve2d *p, int64_t shape[2]); /* H, W */
-int pad2d_shape(const struct pad2d *p, int64_t shape[4]);           /* N, C, I, J */
+int pad2d_shape(const struct pad2d *p, int64_t shape[4]); /* N, C, I, J */
 int max_pool2d_shape(const struct max_pool2d *p, int64_t shape[4]); /* N, C, I, J */
 int avg_pool2d_shape(const struct avg_pool2d *p, int64_t shape[4]); /* N, C, I, J */
-int relu_shape(const struct relu *p, int64_t shape[1]);             /* elements */
-int linear_shape(const struct linear *p, int64_t shape[2]);         /* N, O */
+int relu_shape(const struct relu *p, int64_t shape[1]); /* elements */
+int linear_shape(const struct linear *p, int64_t shape[2]); /* N, O */
+int batch_norm2d_shape(const struct batch_norm2d *p, int64_t shape[4]); /* N, C, H, W */
+int sync_batch_norm2d_shape(const struct sync_batch_norm2d *p, int64_t shape[4]); /* N, C, H, W */
+int layer_norm_shape(const struct layer_norm *p, int64_t shape[2]); /* sets, elements */
+int group_norm_shape(const struct group_norm *p, int64_t shape[4]); /* N, C, H, W */
+int instance_norm2d_shape(const struct instance_norm2d *p, int64_t shape[4]); /* N, C, H, W */
+int pixel_group_norm_shape(const struct pixel_group_norm *p, int64_t shape[4]); /* N, C, H, W */
+int local_response_norm_shape(const struct local_response_norm *p, int64_t shape[4]); /* N, C, H, W */
+int dropout_shape(const struct dropout *p, int64_t shape[1]); /* elements */
+int dropout2d_shape(const struct dropout2d *p, int64_t shape[4]); /* N, C, H, W */
 
 int conv2d_f32(const struct conv2d *p, const float *x, const float *weight, const float *bias, float *y);
+int locally_connected2d_f32(const struct locally_connected2d *p, const float *x, const float *weight, const float *bias,
+                            float *y);
 int convolve2d_f32(const struct convolve2d *p, const float *x, const float *kernel, float *y);
 int pad2d_f32(const struct pad2d *p, const float *x, float *y);
 int max_pool2d_f32(const struct max_pool2d *p, const float *x, float *y);
 int avg_pool2d_f32(const struct avg_pool2d *p, const float *x, float *y);
 int relu_f32(const struct relu *p, const float *x, float *y);
 int linear_f32(const struct linear *p, const float *x, const float *weight, const float *bias, float *y);
+int batch_norm2d_f32(const struct batch_norm2d *p, const float *x, const float *weight, const float *bias,
+                     const float *running_mean, const float *running_var, float *y, float *new_running_mean,
+                     float *new_running_var);
+int sync_batch_norm2d_f32(const struct sync_batch_norm2d *p, const float *x, const float *weight, const float *bias,
+                          const float *running_mean, const float *running_var, float *y, float *new_running_mean,
+                          float *new_running_var);
+int layer_norm_f32(const struct layer_norm *p, const float *x, const float *weight, const float *bias, float *y);
+int group_norm_f32(const struct group_norm *p, const float *x, const float *weight, const float *bias, float *y);
+int instance_norm2d_f32(const struct instance_norm2d *p, const float *x, const float *weight, const float *bias,
+                        float *y);
+int pixel_group_norm_f32(const struct pixel_group_norm *p, const float *x, const float *weight, const float *bias,
+                         float *y);
+int local_response_norm_f32(const struct local_response_norm *p, const float *x, float *y);
+int dropout_f32(const struct dropout *p, const float *x, float *y);
+int dropout2d_f32(const struct dropout2d *p, const float *x, float *y);
 
 int conv2d_f64(const struct conv2d *p, const double *x, const double *weight, const double *bias, double *y);
+int locally_connected2d_f64(const struct locally_connected2d *p, const double *x, const double *weight,
+                            const double *bias, double *y);
 int convolve2d_f64(const struct convolve2d *p, const double *x, const double *kernel, double *y);
 int pad2d_f64(const struct pad2d *p, const double *x, double *y);
 int max_pool2d_f64(const struct max_pool2d *p, const double *x, double *y);
 int avg_pool2d_f64(const struct avg_pool2d *p, const double *x, double *y);
 int relu_f64(const struct relu *p, const double *x, double *y);
 int linear_f64(const struct linear *p, const double *x, const double *weight, const double *bias, double *y);
+int batch_norm2d_f64(const struct batch_norm2d *p, const double *x, const double *weight, const double *bias,
+                     const double *running_mean, const double *running_var, double *y, double *new_running_mean,
+                     double *new_running_var);
+int sync_batch_norm2d_f64(const struct sync_batch_norm2d *p, const double *x, const double *weight, const double *bias,
+                          const double *running_mean, const double *running_var, double *y, double *new_running_mean,
+                          double *new_running_var);
+int layer_norm_f64(const struct layer_norm *p, const double *x, const double *weight, const double *bias, double *y);
+int group_norm_f64(const struct group_norm *p, const double *x, const double *weight, const double *bias, double *y);
+int instance_norm2d_f64(const struct instance_norm2d *p, const double *x, const double *weight, const double *bias,
+                        double *y);
+int pixel_group_norm_f64(const struct pixel_group_norm *p, const double *x, const double *weight, const double *bias,
+                         double *y);
+int local_response_norm_f64(const struct local_response_norm *p, const double *x, double *y);
+int dropout_f64(const struct dropout *p, const double *x, double *y);
+int dropout2d_f64(const struct dropout2d *p, const double *x, double *y);
 
 #ifdef __cplusplus
 }

@@ -2,17 +2,13 @@
 shape.c: which problems are valid, and the shape of their outputs. No arithmetic on data happens here.
 
 A status of 0 means that the other files may index without looking again. All limits are checked without overflow:
-a number of a parameter may be anything that fits 64 bits.
+a number of a parameter may be anything that fits 64 bits. What windows share is in shape_window.c, what normalizations
+share in shape_normalize.c; the rest follows here.
 */
 #include "convspec.h"
 
 /* Three numbers up to here can be added, and anything larger fits no memory. */
 static const int64_t LIMIT = INT64_C(1) << 60;
-
-/* One axis: `taps` taps, `dilation` apart, moved by `stride` along `length` elements with padding on both sides. */
-struct axis {
-    int64_t length, taps, stride, dilation, before, after;
-};
 
 static int sizes_are_valid(const int64_t *sizes, int count)
 {
@@ -23,6 +19,17 @@ static int sizes_are_valid(const int64_t *sizes, int count)
         if (sizes[a] > LIMIT)
             return CONVSPEC_UNSUPPORTED;
     return CONVSPEC_OK;
+}
+
+/* Optional arrays have the length -1 where they are absent. */
+static int absent_or(int64_t length, int64_t wanted)
+{
+    return length == -1 || length == wanted;
+}
+
+static int is_flag(int64_t flag)
+{
+    return flag == 0 || flag == 1;
 }
 
 static int mode_is_valid(int64_t mode, int64_t length, const int64_t sides[2])
@@ -42,77 +49,8 @@ static int mode_is_valid(int64_t mode, int64_t length, const int64_t sides[2])
     }
 }
 
-/* Are the parameters in range, and does the dilated window fit the padded axis? */
-static int axis_is_valid(const struct axis *a)
-{
-    if (a->length < 0 || a->taps < 1 || a->stride < 1 || a->dilation < 1 || a->before < 0 || a->after < 0)
-        return CONVSPEC_INVALID;
-    if (a->length > LIMIT || a->before > LIMIT || a->after > LIMIT)
-        return CONVSPEC_UNSUPPORTED;
-    /* dilation * (taps - 1) + 1 <= padded, with the product on the other side */
-    int64_t padded = a->length + a->before + a->after;
-    if (padded < 1 || (a->taps > 1 && a->dilation > (padded - 1) / (a->taps - 1)))
-        return CONVSPEC_INVALID;
-    return CONVSPEC_OK;
-}
-
-/* floor((length + before + after - span) / stride) + 1. With `ceil` the division is rounded up; then a last window that
-   starts behind the input and the padding before it is dropped. */
-static int64_t windows(const struct axis *a, int64_t ceil)
-{
-    int64_t room = a->length + a->before + a->after - (a->dilation * (a->taps - 1) + 1);
-    int64_t steps = room / a->stride + (ceil && room % a->stride != 0);
-    if (ceil && steps * a->stride >= a->length + a->before)
-        steps--;
-    return steps + 1;
-}
-
-/* Does window number `o` have a tap in [0, length)? */
-static int holds_input(const struct axis *a, int64_t o)
-{
-    int64_t first = o * a->stride - a->before;
-    int64_t tap = first < 0 ? (-first - 1) / a->dilation + 1 : 0; /* the first one at 0 or later */
-    return tap < a->taps && first + tap * a->dilation < a->length;
-}
-
-/* Where the holes of a dilated window are no longer than the input, no window between the first and the last can step
-   over it: the two ends decide. */
-static int all_hold_input(const struct axis *a, int64_t count)
-{
-    if (!holds_input(a, 0) || !holds_input(a, count - 1))
-        return 0;
-    if (a->length < a->dilation)
-        for (int64_t o = 1; o < count - 1; o++)
-            if (!holds_input(a, o))
-                return 0;
-    return 1;
-}
-
-int conv2d_shape(const struct conv2d *p, int64_t shape[4])
-{
-    const int64_t sizes[8] = {p->n, p->c, p->h, p->w, p->k, p->weight_c, p->r, p->s};
-    int status = sizes_are_valid(sizes, 8);
-    if (status)
-        return status;
-    if (p->groups < 1 || p->c % p->groups != 0 || p->k % p->groups != 0 || p->weight_c != p->c / p->groups)
-        return CONVSPEC_INVALID;
-    if (p->bias_k != -1 && p->bias_k != p->k)
-        return CONVSPEC_INVALID;
-    for (int a = 0; a < 2; a++) {
-        int64_t length = a == 0 ? p->h : p->w;
-        int64_t taps = a == 0 ? p->r : p->s;
-        struct axis axis = {length, taps, p->stride[a], p->dilation[a], p->padding[a][0], p->padding[a][1]};
-        status = axis_is_valid(&axis);
-        if (status)
-            return status;
-        if (!mode_is_valid(p->padding_mode, length, p->padding[a]))
-            return CONVSPEC_INVALID;
-        shape[2 + a] = windows(&axis, 0);
-    }
-    shape[0] = p->n;
-    shape[1] = p->k;
-    return CONVSPEC_OK;
-}
+#include "shape_window.c"
+#include "shape_normalize.c"
 
 int convolve2d_shape(const struct convolve2d *p, int64_t shape[2])
 {
@@ -143,48 +81,6 @@ int pad2d_shape(const struct pad2d *p, int64_t shape[4])
     return CONVSPEC_OK;
 }
 
-static int pool_shape(const int64_t sizes[4], const struct axis axes[2], int64_t ceil_mode, int64_t shape[4])
-{
-    int status = sizes_are_valid(sizes, 4);
-    if (status)
-        return status;
-    if (ceil_mode != 0 && ceil_mode != 1)
-        return CONVSPEC_INVALID;
-    for (int a = 0; a < 2; a++) {
-        status = axis_is_valid(&axes[a]);
-        if (status)
-            return status;
-        shape[2 + a] = windows(&axes[a], ceil_mode);
-        if (!all_hold_input(&axes[a], shape[2 + a]))
-            return CONVSPEC_INVALID;
-    }
-    shape[0] = sizes[0];
-    shape[1] = sizes[1];
-    return CONVSPEC_OK;
-}
-
-int max_pool2d_shape(const struct max_pool2d *p, int64_t shape[4])
-{
-    const int64_t sizes[4] = {p->n, p->c, p->h, p->w};
-    const struct axis axes[2] = {
-        {p->h, p->kernel_size[0], p->stride[0], p->dilation[0], p->padding[0][0], p->padding[0][1]},
-        {p->w, p->kernel_size[1], p->stride[1], p->dilation[1], p->padding[1][0], p->padding[1][1]},
-    };
-    return pool_shape(sizes, axes, p->ceil_mode, shape);
-}
-
-int avg_pool2d_shape(const struct avg_pool2d *p, int64_t shape[4])
-{
-    const int64_t sizes[4] = {p->n, p->c, p->h, p->w};
-    const struct axis axes[2] = {
-        {p->h, p->kernel_size[0], p->stride[0], 1, p->padding[0][0], p->padding[0][1]},
-        {p->w, p->kernel_size[1], p->stride[1], 1, p->padding[1][0], p->padding[1][1]},
-    };
-    if (p->count_include_pad != 0 && p->count_include_pad != 1)
-        return CONVSPEC_INVALID;
-    return pool_shape(sizes, axes, p->ceil_mode, shape);
-}
-
 int relu_shape(const struct relu *p, int64_t shape[1])
 {
     int status = sizes_are_valid(&p->elements, 1);
@@ -200,9 +96,51 @@ int linear_shape(const struct linear *p, int64_t shape[2])
     int status = sizes_are_valid(sizes, 4);
     if (status)
         return status;
-    if (p->weight_f != p->f || (p->bias_o != -1 && p->bias_o != p->o))
+    if (p->weight_f != p->f || !absent_or(p->bias_o, p->o))
         return CONVSPEC_INVALID;
     shape[0] = p->n;
     shape[1] = p->o;
+    return CONVSPEC_OK;
+}
+
+int local_response_norm_shape(const struct local_response_norm *p, int64_t shape[4])
+{
+    const int64_t sizes[4] = {p->n, p->c, p->h, p->w};
+    int status = sizes_are_valid(sizes, 4);
+    if (status)
+        return status;
+    if (p->size < 1)
+        return CONVSPEC_INVALID;
+    for (int a = 0; a < 4; a++)
+        shape[a] = sizes[a];
+    return CONVSPEC_OK;
+}
+
+static int dropping_is_valid(double p, int64_t training, int64_t seed)
+{
+    return p >= 0 && p <= 1 && is_flag(training) && seed >= 0; /* NaN fails both comparisons */
+}
+
+int dropout_shape(const struct dropout *p, int64_t shape[1])
+{
+    int status = sizes_are_valid(&p->elements, 1);
+    if (status)
+        return status;
+    if (!dropping_is_valid(p->p, p->training, p->seed))
+        return CONVSPEC_INVALID;
+    shape[0] = p->elements;
+    return CONVSPEC_OK;
+}
+
+int dropout2d_shape(const struct dropout2d *p, int64_t shape[4])
+{
+    const int64_t sizes[4] = {p->n, p->c, p->h, p->w};
+    int status = sizes_are_valid(sizes, 4);
+    if (status)
+        return status;
+    if (!dropping_is_valid(p->p, p->training, p->seed))
+        return CONVSPEC_INVALID;
+    for (int a = 0; a < 4; a++)
+        shape[a] = sizes[a];
     return CONVSPEC_OK;
 }

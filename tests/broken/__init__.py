@@ -7,6 +7,7 @@ A clause that no broken backend fails could be deleted without anyone noticing; 
 from . import (
     conv2d,
     convolve2d,
+    dropout,
     every,
     linear,
     local_response_norm,
@@ -27,6 +28,7 @@ __all__ = [
     "Right",
     "conv2d",
     "convolve2d",
+    "dropout",
     "every",
     "linear",
     "local_response_norm",

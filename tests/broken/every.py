@@ -8,7 +8,7 @@ import numpy as np
 
 from convspec.reference import InvalidProblem, Op
 
-from .base import Right, Tensor, broken, significant
+from .base import Right, Tensor, broken, masked, significant
 
 
 @broken(every="dtype_is_that_of_x")
@@ -16,7 +16,7 @@ class AnswersInFloat64(Right):
     """The result comes back in the accumulator's float64."""
 
     def answer(self, problem: Op) -> Any:
-        return problem.expected()
+        return masked(problem).expected()
 
 
 @broken(every="dtype_is_that_of_x")
@@ -50,6 +50,7 @@ class TransposesTheResult(Right):
     relu="one_number",
     pad2d="size_follows_the_formula",
     layer_norm="one_value",
+    dropout="one_number",
 )
 class SqueezesTheResult(Right):
     """Axes of length one are lost."""
@@ -234,6 +235,8 @@ class SupportsRaises(Right):
     local_response_norm="x_has_four_axes size_is_whole size_is_positive",
     pixel_group_norm="x_has_four_axes weight_is_one_per_channel bias_is_one_per_channel groups_is_whole"
     " groups_is_positive groups_divide_the_channels eps_is_not_negative",
+    dropout="x_is_floating p_is_a_probability seed_is_whole seed_is_in_range",
+    dropout2d="x_has_four_axes x_is_floating p_is_a_probability seed_is_whole seed_is_in_range",
 )
 class RefusesNothing(Right):
     """An invalid problem is answered with zeros."""

@@ -13,6 +13,7 @@ from convspec.reference.window import windows
 
 from .base import Right, Tensor, rounded, significant, wide
 from .conv2d import RightConv2d
+from .dropout import Drops
 from .locally_connected2d import RightLocallyConnected2d
 
 
@@ -340,6 +341,56 @@ class AddsInAnyOrderThroughout(AddsInAnyOrder, Right):
     """Sums of layers in another order at every call, and says so."""
 
 
+class DrawsWithMersenne(Drops):
+    """The Mersenne twister, seeded with an array of two words; what is kept is divided by 1 - p in the dtype."""
+
+    def uniform(self, problem: Any, shape: tuple[int, ...]) -> Any:
+        return np.random.RandomState([problem.seed % 2**32, problem.seed >> 32]).random_sample(shape)
+
+    def dropout(self, problem: Any) -> Any:
+        problem.validate()
+        if not problem.training or problem.p in (0, 1):
+            return rounded(problem.expected(), problem)
+        kept = self.kept(problem, problem.mask_shape)
+        return np.where(kept, problem.x / problem.dtype.type(1 - problem.p), problem.dtype.type(0))
+
+
+class DrawsIntegers(Drops):
+    """PCG64's words of 32 bits against floor(p * 2^32); x times mask times a rounded reciprocal: dropped zeros carry
+    signs, dropped NaN and infinities are NaN."""
+
+    def dropout(self, problem: Any) -> Any:
+        problem.validate()
+        if not problem.training or problem.p == 0:
+            return problem.x
+        scalar = problem.dtype.type
+        words = np.random.Generator(np.random.PCG64(problem.seed)).integers(2**32, size=problem.mask_shape)
+        mask = (words >= int(problem.p * 2**32)).astype(problem.dtype)
+        scale = scalar(1) / scalar(1 - problem.p) if problem.p < 1 else scalar(0)
+        return problem.x * (mask * scale)
+
+
+class DrawsByCounting(Drops):
+    """A hash of the seed and the number of the element (splitmix64, twice); float32 draws of 24 bits."""
+
+    def uniform(self, problem: Any, shape: tuple[int, ...]) -> Any:
+        with np.errstate(over="ignore"):
+            key = _splitmix(np.array([problem.seed], np.uint64))
+            words = _splitmix(_splitmix(np.arange(int(np.prod(shape)), dtype=np.uint64)) ^ key)
+        return ((words >> np.uint64(40)) * 2.0**-24).astype(np.float32).reshape(shape)
+
+    def kept(self, problem: Any, shape: tuple[int, ...]) -> Any:
+        return self.uniform(problem, shape) >= np.float32(problem.p)
+
+
+def _splitmix(words: Tensor) -> Tensor:
+    """One output of splitmix64 for each state (Steele, Lea and Flood 2014)."""
+    z = words + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(z ^ (z >> np.uint64(31)))
+
+
 LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
     (AddsBackwards, ("conv2d", "linear", "locally_connected2d")),
     (StartsAtTheBias, ("linear",)),
@@ -371,4 +422,9 @@ LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
     (DividesByTheWindow, ("stack",)),
     (RoundsToElevenBits, ("stack",)),
     (PadsColumnsFirst, ("pad2d",)),
+    (Drops, ("dropout", "dropout2d")),
+    (DrawsWithMersenne, ("dropout", "dropout2d")),
+    (DrawsIntegers, ("dropout", "dropout2d")),
+    (DrawsByCounting, ("dropout", "dropout2d")),
+    (AnswersInFortranOrder, ("dropout2d",)),
 )

@@ -95,6 +95,14 @@ class TakesZeroAsTheDefault(RightLRN):
         return super().total(seen) + 1
 
 
+@broken(60, local_response_norm="k_takes_the_scale within_the_bound")
+class HasItsOwnK(RightLRN):
+    """k is 1 whatever is asked for, as in a library that names it otherwise."""
+
+    def local_response_norm(self, problem: Any) -> Any:
+        return super().local_response_norm(problem.but(k=1.0))
+
+
 @broken(60, local_response_norm="alpha_zero_divides_by_a_power_of_k within_the_bound")
 class HasItsOwnBeta(RightLRN):
     """beta is 0.75 whatever is asked for."""
