@@ -174,7 +174,11 @@ CHECKS: tuple[tuple[Check, str, str], ...] = (
 # What is looked at in networks: of a view or a dtype, each layer's own check says as much.
 OF_NETWORKS: tuple[tuple[Check, str, str], ...] = (
     (every_layer_is_within_its_bound, CORE, "GEN-07, BLK-01"),
-    *(entry for entry in CHECKS if entry[0] not in (dtype_is_that_of_x, views_equal_copies)),
+    *(
+        (check, level, source + ", LAW-A9" * (check is images_are_independent))
+        for check, level, source in CHECKS
+        if check not in (dtype_is_that_of_x, views_equal_copies)
+    ),
     (answers_stay_as_they_were_given, STRICT, "GEN-10"),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -65,22 +65,22 @@ class ConvBlock(Composition):
     Source: the lecture's typical block (L073, L050, L069).
     """
 
-    x: Tensor  # (N, C, H, W)
-    weight: Tensor  # (K, C/groups, R, S)
-    bias: Tensor | None = None  # (K)
-    scale: Tensor | None = None  # (K), or (K, I, J) for layer normalization
-    shift: Tensor | None = None  # as scale
-    stride: Pair = (1, 1)
-    padding: Padding = ((0, 0), (0, 0))
-    padding_mode: str = "zeros"
-    dilation: Pair = (1, 1)
-    groups: int = 1
-    normalization: str = "none"
-    norm_groups: int = 1
-    eps: float = 1e-5
-    pooling: str = "none"
-    window: Pair = (2, 2)
-    pool_stride: Pair = (2, 2)
+    x: Tensor  # (N, C, H, W) images
+    weight: Tensor  # (K, C/groups, R, S) filters
+    bias: Tensor | None = None  # (K) of the convolution
+    scale: Tensor | None = None  # (K) weight of the normalization; (K, I, J) for layer normalization
+    shift: Tensor | None = None  # (K) its bias; (K, I, J) for layer normalization
+    stride: Pair = (1, 1)  # of the convolution: rows, columns
+    padding: Padding = ((0, 0), (0, 0))  # of the convolution: (top, bottom), (left, right)
+    padding_mode: str = "zeros"  # zeros, replicate, reflect or circular
+    dilation: Pair = (1, 1)  # of the convolution: rows, columns
+    groups: int = 1  # of the convolution
+    normalization: str = "none"  # none, group, layer or instance
+    norm_groups: int = 1  # groups of a group normalization
+    eps: float = 1e-5  # added to the variances
+    pooling: str = "none"  # none, max or avg
+    window: Pair = (2, 2)  # of the pooling: rows, columns
+    pool_stride: Pair = (2, 2)  # of the pooling: rows, columns
 
     requires = ("conv2d", "relu", "max_pool2d", "avg_pool2d")
 
@@ -133,7 +133,7 @@ class ConvBlock(Composition):
         rows, columns = drawn
         normed = (k, rows.count, columns.count) if normalization == "layer" and pick.flag() else (k,)
         affine = normalization != "none" and (normalization != "layer" or len(normed) == 3) and pick.flag(0.8)
-        made: dict[str, Any] = {
+        made = {
             "x": values(random, (n, c, rows.length, columns.length), kind),
             "weight": weights(random, (k, c // groups, rows.taps, columns.taps), kind),
             "bias": values(random, (k,), kind) if pick.flag(0.6) else None,
@@ -141,7 +141,7 @@ class ConvBlock(Composition):
             "shift": values(random, normed, "normal") if affine else None,
         }
         return cls(
-            **{name: None if a is None else a.astype(pick.dtype) for name, a in made.items()},
+            **cast(dict[str, Any], {name: None if a is None else a.astype(pick.dtype) for name, a in made.items()}),
             stride=(rows.stride, columns.stride),
             padding=((rows.before, rows.after), (columns.before, columns.after)),
             groups=groups,

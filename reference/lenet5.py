@@ -58,24 +58,24 @@ class LeNet5(Composition):
     Source: LeCun, Bottou, Bengio, Haffner 1998; the lecture names the network (L070) and draws it (F13).
     """
 
-    x: Tensor  # (N, 1, 32, 32), or (N, 1, 28, 28) with padding 2
-    c1: Tensor  # (6, 1, 5, 5)
-    c3: Tensor  # (16, 6, 5, 5)
-    c5: Tensor  # (120, 400)
-    f6: Tensor  # (84, 120)
-    output: Tensor  # (10, 84)
-    c1_bias: Tensor | None = None
-    c3_bias: Tensor | None = None
-    c5_bias: Tensor | None = None
-    f6_bias: Tensor | None = None
-    output_bias: Tensor | None = None  # of the modern form
-    s2: Tensor | None = None  # (6) coefficients of the form of 1998
-    s4: Tensor | None = None  # (16)
-    s2_bias: Tensor | None = None
-    s4_bias: Tensor | None = None
-    form: str = "modern"
-    pooling: str = "max"  # of the modern form
-    padding: Padding = ((0, 0), (0, 0))
+    x: Tensor  # (N, 1, 32, 32) images, or (N, 1, 28, 28) with padding 2
+    c1: Tensor  # (6, 1, 5, 5) filters of C1
+    c3: Tensor  # (16, 6, 5, 5) filters of C3
+    c5: Tensor  # (120, 400) weights of C5
+    f6: Tensor  # (84, 120) weights of F6
+    output: Tensor  # (10, 84) weights of the output; in the form of 1998 the centres of its units
+    c1_bias: Tensor | None = None  # (6) bias of C1
+    c3_bias: Tensor | None = None  # (16) bias of C3
+    c5_bias: Tensor | None = None  # (120) bias of C5
+    f6_bias: Tensor | None = None  # (84) bias of F6
+    output_bias: Tensor | None = None  # (10) bias of the modern form's output
+    s2: Tensor | None = None  # (6) coefficients of S2, in the form of 1998
+    s4: Tensor | None = None  # (16) coefficients of S4, in the form of 1998
+    s2_bias: Tensor | None = None  # (6) bias of S2, in the form of 1998
+    s4_bias: Tensor | None = None  # (16) bias of S4, in the form of 1998
+    form: str = "modern"  # modern or 1998
+    pooling: str = "max"  # max or avg, in the modern form
+    padding: Padding = ((0, 0), (0, 0))  # of C1
 
     name = "lenet5"
     requires = ("conv2d", "max_pool2d", "avg_pool2d", "relu", "linear")
@@ -191,7 +191,7 @@ class LeNet5(Composition):
         plain = self.but(**{f"{name}_bias": None for name in ("c1", "c3", "c5", "f6", "output")})
         return run.values(plain.but(x=self.x * np.asarray(2, self.dtype))), 2 * run.values(plain)
 
-    @example("NET-03, NET-01, L070, F13")
+    @example("NET-03, NET-01, L070")
     def ones_through_the_modern_network(cls: Any, dtype: np.dtype[Any]) -> Worked:
         """The published sizes, an image of ones and constant weights: each layer multiplies by its number of inputs
         times its weight, 25/32, 150/128, 400/512, 120/128 and 84/64, whether it pools by maximum or average."""
@@ -210,7 +210,7 @@ class LeNet5(Composition):
         zeros = {name: a * np.asarray(0, dtype) for name, a in problem.arrays().items() if name not in ("x", "output")}
         return [(problem.but(**zeros), np.full((1, 10), 84.0))]
 
-    @edge("NET-03, L070, F13")
+    @edge("NET-03, L070")
     def the_published_sizes(cls: Any, pick: Pick) -> LeNet5:
         """The modern network on 32x32: layers of 28, 14, 10 and 5 pixels a side, then 400, 120, 84 and 10 numbers."""
         return _few(str(pick.dtype), pick.integer(0, 3), "modern")

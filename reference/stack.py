@@ -38,16 +38,16 @@ class Stack(Composition):
     Source: the lecture's stacks of convolution, activation and pooling.
     """
 
-    x: Tensor  # (N, C, H, W)
-    plan: Plan
-    weight1: Tensor | None = None
-    bias1: Tensor | None = None
-    weight2: Tensor | None = None
-    bias2: Tensor | None = None
-    weight3: Tensor | None = None
-    bias3: Tensor | None = None
-    weight4: Tensor | None = None
-    bias4: Tensor | None = None
+    x: Tensor  # (N, C, H, W) images
+    plan: Plan  # the layers, first to last
+    weight1: Tensor | None = None  # (K, C, R, S) filters, or (O, F) weights, of the first layer that has any
+    bias1: Tensor | None = None  # (K) or (O) its bias
+    weight2: Tensor | None = None  # (K, C, R, S) of the second
+    bias2: Tensor | None = None  # (K) its bias
+    weight3: Tensor | None = None  # (K, C, R, S) of the third
+    bias3: Tensor | None = None  # (K) its bias
+    weight4: Tensor | None = None  # (K, C, R, S) of the fourth
+    bias4: Tensor | None = None  # (K) its bias
 
     requires = ("conv2d", "max_pool2d", "avg_pool2d", "relu")
     chapters = (stack_laws, stack_examples)

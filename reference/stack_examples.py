@@ -30,7 +30,7 @@ def _answers(*outputs: Any) -> Array:
     return np.array(outputs, np.float64)[:, None, None]
 
 
-@example("RF-04, RF-02, F10, L043")
+@example("RF-04, RF-02, L043")
 def three_threes_see_seven(cls: Any, dtype: np.dtype[Any]) -> Worked:
     """Three layers of three taps of one: an output sees seven pixels, the middle one along seven paths."""
     three = dict.fromkeys(("weight1", "weight2", "weight3"), _taps(1, 1, 1, dtype=dtype))
@@ -55,7 +55,7 @@ def strides_and_dilations_make_it_fifteen(cls: Any, dtype: np.dtype[Any]) -> Wor
     ]
 
 
-@example("RF-06, L054, F12")
+@example("RF-06, L054")
 def a_dilated_field_has_holes(cls: Any, dtype: np.dtype[Any]) -> Worked:
     """Three taps two apart see three of five pixels, with the three weights that they have."""
     plan = ({**ROW, "dilation": (1, 2)}, {"op": "relu"})

@@ -58,10 +58,10 @@ def the_field_is_the_exact_set(problem: Stack, run: Run, pick: Pick) -> Sides | 
     return measured(problem, run, axis), expected(problem, axis)
 
 
-@law("RF-02, RF-04, L042, L043")
+@law("RF-02, RF-03, RF-04, L042, L043")
 def the_field_spans_its_hull(problem: Stack, run: Run, pick: Pick) -> Sides | None:
     """Without padding, the first and the last pixel that an output depends on are those of the recursion: each layer
-    adds its span less one, times the product of the strides before it."""
+    adds its span less one, times the product of the strides before it. Its centre is half way between them."""
     axis = pick.integer(0, 1)
     plain = _unpadded(problem)
     hull, seen = field(plain.windows()[axis]), measured(plain, run, axis)

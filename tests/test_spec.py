@@ -24,12 +24,11 @@ PENDING = {
     "batch normalization": "BN-01 BN-02 BN-04 BN-05 BN-06 BN-07 BN-08 BN-09 BN-12 BN-13 BN-14 BN-15 BN-16 BN-18"
     " LAW-N1 LAW-N2 LAW-N5 LAW-N6 LAW-N7 LAW-N8 LAW-N9 LAW-N10 LAW-N11",
     "over several devices": "SBN-01 SBN-02 SBN-03 SBN-04 LAW-N12",
-    "stacks of layers": "RF-02 RF-03 RF-04 RF-05 EQV-07 EQV-08 LAW-A8 LAW-A9 LAW-A10",
-    "blocks and LeNet": "BLK-01 BLK-03 NET-03 NET-04 NET-05",
+    "blocks with batch normalization": "BLK-03",
 }
 
 # Operations that the notes and the lecture speak of before there is a class.
-COMING = {"batch_norm2d", "sync_batch_norm2d", "conv_block"}
+COMING = {"batch_norm2d", "sync_batch_norm2d"}
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = pages()
