@@ -179,7 +179,7 @@ def lost(arithmetic: Arithmetic) -> float:
     return 2 * arithmetic.acc.smallest_normal if arithmetic.flush_to_zero else arithmetic.acc.spacing
 
 
-def judgement(problem: Normalization, arithmetic: Arithmetic, off: Array | None = None) -> Bound:
+def judgement(problem: Normalization, arithmetic: Arithmetic) -> Bound:
     """How far (x - mu)*r*weight + bias, r = (v + eps)^-1/2, may be off.
 
     r lies between those of v - dv and v + dv, and 5u come on top: the addition of eps (1/2), eps itself as a number of
@@ -190,10 +190,6 @@ def judgement(problem: Normalization, arithmetic: Arithmetic, off: Array | None 
     the end. Where m*(v + mu^2) comes near the end of the range, nothing is demanded.
 
     Where the weight or the whole set is zero, the output is the bias, whatever r is.
-
-    Where x itself may be `off` by D (in the shape of x), mu moves by at most mean(D) and v by at most
-    2*mean(|x-mu|*D) + mean(D^2); both are added to dmu and dv, which are taken for the largest sets so reached, and D
-    is added to dmu where x - mu is meant.
     """
     sets = problem.sets
     if not problem.x.size:
@@ -203,17 +199,8 @@ def judgement(problem: Normalization, arithmetic: Arithmetic, off: Array | None 
     found = statistics(x, sets.axes)
     weight, bias = _affine(problem)
     y = as_float(reference(problem)).reshape(sets.shape)
-    came = np.zeros(x.shape) if off is None else off.reshape(sets.shape)
-    centre, v, size_x = found.mean, found.variance, np.abs(x) + came
-    with np.errstate(invalid="ignore", over="ignore"):
-        drift = came.mean(axis=sets.axes, keepdims=True)
-        swing = (came * (2 * np.abs(x - centre) + came)).mean(axis=sets.axes, keepdims=True)
-        largest = found.largest + came.max(axis=sets.axes, keepdims=True)
-        if off is not None:
-            found = Statistics(np.abs(centre) + drift, found.variance + swing, found.modulus + drift, largest)
-        dmu, dv = errors(found, sets.count, arithmetic)
-        dmu, dv = dmu + drift, dv + swing
-    mu, eps, w, flush = np.abs(found.mean), problem.eps, np.abs(weight), lost(arithmetic)
+    dmu, dv = errors(found, sets.count, arithmetic)
+    mu, v, eps, w, flush = np.abs(found.mean), found.variance, problem.eps, np.abs(weight), lost(arithmetic)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         r = (v + eps) ** -0.5
         high = (np.maximum(v - dv, 0) + eps * (1 - 2 * u)) ** -0.5
@@ -224,43 +211,24 @@ def judgement(problem: Normalization, arithmetic: Arithmetic, off: Array | None 
             dr = dr + 2.5 * narrow.unit * (r + dr)
             dmu = dmu + narrow.unit * (mu + dmu) + narrow.spacing / 2
         most = r + dr
-        error = w * (np.abs(x - centre) * (dr + 3 * u * most) + (dmu + came) * most * (1 + 3 * u)) + u * np.abs(y)
-        if off is not None:
-            error = error * (1 + u)  # the last addition rounds a result that is off itself
-        error = error + u * (w * most * (size_x + 2 * mu) * (1 + 4 * u) + np.abs(bias))
+        error = w * (np.abs(x - found.mean) * (dr + 3 * u * most) + dmu * most * (1 + 3 * u)) + u * np.abs(y)
+        error = error + u * (w * most * (np.abs(x) + 2 * mu) * (1 + 4 * u) + np.abs(bias))
         if arithmetic.widens:
             error = error + out.unit * (np.abs(y) + error)
         error = error + flush * (w * most + w + 2) + out.spacing / 2
         # The reference: two sums of m terms in the order of NumPy, and a handful of operations more.
         unit = BETTER_THAN_DOUBLE if problem.dtype == np.float64 else FORMATS["float64"].unit
-        size = w * r * (size_x + found.modulus) + np.abs(bias)
+        size = w * r * (np.abs(x) + found.modulus) + np.abs(bias)
         error = error + (sets.count + 16) * unit * size
         # Without eps a variance may be lost altogether: then only a finite answer is demanded.
         error = np.where(np.isnan(error) & np.isfinite(y), np.inf, error)
         reach = np.abs(y) + size + np.where(np.isposinf(error), 0.0, error)
-        overflows = ~(sets.count * (found.variance + mu**2) < acc.largest / 2) | ~(reach < acc.largest)
-    forced = ((weight == 0) | (largest == 0)) & (eps > 0) & ~overflows
+        overflows = ~(sets.count * (v + mu**2) < acc.largest / 2) | ~(reach < acc.largest)
+    forced = ((weight == 0) | (found.largest == 0)) & (eps > 0) & ~overflows
     error = np.where(forced, 0.0, error)
     shape = problem.x.shape
     whole = (np.abs(y) + size) * np.ones(x.shape)
     return Bound(error.reshape(shape), forced.reshape(shape), overflows.reshape(shape), whole.reshape(shape))
-
-
-def spread(problem: Normalization, came: Array, arithmetic: Arithmetic) -> Array:
-    """A model of the error's standard deviation: x of deviation `came` through (x - mu)*r*weight, roundings of 0.4u."""
-    sets = problem.sets
-    x, s = as_float(problem.x).reshape(sets.shape), came.reshape(sets.shape)
-    found = statistics(x, sets.axes)
-    weight, bias = _affine(problem)
-    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        wr = np.abs(weight) * (found.variance + problem.eps) ** -0.5
-        y = np.abs(x - found.mean) * wr
-        square = (wr * s) ** 2 + (wr**2 + y**2 / np.maximum(found.variance, problem.eps)) * (s**2).mean(
-            axis=sets.axes, keepdims=True
-        )
-        own = 0.4 * arithmetic.unit * (3 * y + wr * (np.abs(x) + found.modulus) + np.abs(bias))
-        own = own + 0.4 * arithmetic.out.unit * (y + np.abs(bias)) * arithmetic.widens
-        return np.asarray(np.sqrt(square + own**2).reshape(problem.x.shape))
 
 
 # Drawing.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import normalize, pool
+from . import normalize_passing, pool
 from .dot import as_float
 from .op import Op
 from .rounding import FORMATS, Arithmetic, Bound, dot_bound
@@ -130,9 +130,7 @@ def _through_relu(problem: Any, off: Array, before: Bound, arithmetic: Arithmeti
 
 
 def _through_norm(problem: Any, off: Array, before: Bound, arithmetic: Arithmetic) -> Bound:
-    bound = normalize.judgement(problem, arithmetic, off)
-    own = (_terms(problem) + 16) * UNIT64 * bound.size
-    return replace(bound, tolerance=np.where(bound.forced, 0.0, bound.tolerance + own))
+    return normalize_passing.passed_on(problem, off, arithmetic)
 
 
 _PASSING: dict[str, Callable[[Any, Array, Bound, Arithmetic], Bound]] = {
@@ -176,4 +174,4 @@ def spread_on(problem: Any, spread: Array, arithmetic: Arithmetic) -> Array:
             return np.asarray(np.where(may_win, moved, 0.0).max(axis=(4, 5)))
         if problem.name == "relu":
             return np.where(x + 4 * spread > 0, spread, 0.0)
-        return normalize.spread(problem, spread, arithmetic)
+        return normalize_passing.spread(problem, spread, arithmetic)
