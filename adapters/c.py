@@ -1,8 +1,8 @@
 """Kernels with the C interface of `kernel/convspec.h`, through ctypes, and the one that comes with convspec.
 
-Every array is handed over as a copy with a guard band on both sides, so that a kernel that writes beside its
-outputs or into its inputs is reported and not merely wrong. What C can see is left for C to check: nothing
-here validates a problem. Reading beside an input is not noticed as such, but the guard bands read as NaN.
+Every array is handed over as a copy between pages that may not be touched, so that a kernel that reads or writes beside
+its arrays or into its inputs is reported and not merely wrong. What C can see is left for C to check: nothing here
+validates a problem.
 """
 
 from __future__ import annotations

@@ -1,19 +1,29 @@
-"""Arrays for C: copies between guard bands, so that a write beside an output or into an input is noticed."""
+"""Arrays for C: copies between pages that may not be touched, so that what a kernel does outside of one is noticed.
+
+A read or a write beyond the one end of an array ends the process at once; a write beyond the other end, or into an
+input, is found after the call.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import math
+import mmap
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-ALIGNMENT = 64  # a cache line, a vector of AVX-512: times do not depend on where memory happened to be
-GUARD = 1024  # bytes on each side of an array
+PAGE = mmap.PAGESIZE
+GUARD = 1024  # bytes beside an array that are looked at after the call, where no forbidden page follows
+# An array that ends at a forbidden page starts at a multiple of 16 bytes, as malloc gives: up to 15 bytes after
+# its last element can be read. Large ones keep to cache lines, so that times do not depend on luck.
+ALIGNMENT, LARGE, CACHE_LINE = 16, 1 << 20, 64
 # Guard bands and the outputs before the call hold signalling NaNs, which no arithmetic gives.
 POISON: dict[np.dtype[Any], Any] = {
     np.dtype("float32"): np.uint32(0x7FA5A5A5),
@@ -21,17 +31,84 @@ POISON: dict[np.dtype[Any], Any] = {
 }
 BANDS = {dtype: number.tobytes() * (GUARD // number.itemsize) for dtype, number in POISON.items()}
 
-# Memory of an earlier call, for the next one: fresh pages cost more than most convolutions.
-_spare: list[bytearray] = []
-KEPT = 1 << 26  # bytes; what is larger is given back
+KEPT = 1 << 26  # bytes; larger memory is given back after the call
 
 
 class GuardViolation(RuntimeError):
     """The kernel wrote to memory that is not its output; the message says beside or into which array."""
 
 
+class Room:
+    """`size` bytes of memory, a whole number of pages, between two pages that may be neither read nor written."""
+
+    _spare: dict[int, list[Room]] = {}  # noqa: RUF012  (fresh pages cost more than most convolutions)
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.memory = mmap.mmap(-1, size + 2 * PAGE)
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
+        for page in (self.address, self.address + PAGE + size):
+            _forbid(page)
+
+    @classmethod
+    def of(cls, least: int) -> Room:
+        """A room of at least so many bytes, perhaps one that an earlier call had."""
+        size = PAGE << max(0, -(-least // PAGE) - 1).bit_length()
+        spare = cls._spare.get(size)
+        return spare.pop() if spare else cls(size)
+
+    def leave(self) -> None:
+        """Keep it for a later call."""
+        if self.size <= KEPT:
+            self._spare.setdefault(self.size, []).append(self)
+
+
+def _forbid(page: int) -> None:
+    """Let nobody read or write this page, where the system can do that."""
+    if os.name != "posix":
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mprotect(ctypes.c_void_p(page), ctypes.c_size_t(PAGE), ctypes.c_int(0)):
+        raise OSError(ctypes.get_errno(), "mprotect: a page cannot be made inaccessible")
+
+
+class _Place:
+    """One array in a room: at its end or at its start, poisoned or filled."""
+
+    def __init__(self, shape: Sequence[int], dtype: np.dtype[Any], at_end: bool) -> None:
+        size = math.prod(shape) * dtype.itemsize
+        step = CACHE_LINE if size >= LARGE else ALIGNMENT
+        self.room = Room.of(max(size, 1))
+        self.start = PAGE + (self.room.size - (size + -size % step) if at_end else 0)
+        self.stop = self.start + size
+        self.array: Array = np.ndarray(shape, dtype, self.room.memory, self.start)
+        band = BANDS[dtype]
+        self.before = band[: min(GUARD, self.start - PAGE)]
+        self.behind = band[: min(GUARD, PAGE + self.room.size - self.stop)]
+        self.room.memory[self.start - len(self.before) : self.start] = self.before
+        self.room.memory[self.stop : self.stop + len(self.behind)] = self.behind
+
+    @property
+    def address(self) -> int:
+        return self.room.address + self.start
+
+    def damage(self) -> str:
+        """Beside which end something was written, in words."""
+        memory = self.room.memory
+        if memory[self.start - len(self.before) : self.start] != self.before:
+            return "in front of"
+        if memory[self.stop : self.stop + len(self.behind)] != self.behind:
+            return "behind"
+        return ""
+
+
+def ends(shapes: Sequence[tuple[int, ...]]) -> bool:
+    """Do arrays of these shapes lie at the end of their rooms? One half of all problems, and always the same."""
+    return bool(crc32(repr(shapes).encode()) % 2)
+
+
 class GuardedBuffers:
-    """Copies of the inputs and room for the outputs, in one piece of memory, each with guard bands around it.
+    """Copies of the inputs and room for the outputs, each between forbidden pages.
 
     `outputs` are the shapes by name. What is None is absent. `addresses` holds where each input lies and then each
     output, None for an absent one.
@@ -40,46 +117,28 @@ class GuardedBuffers:
     def __init__(
         self, inputs: Mapping[str, Array | None], outputs: Mapping[str, Sequence[int] | None], dtype: np.dtype[Any]
     ) -> None:
-        self.dtype = dtype
         self.inputs = {name: np.ascontiguousarray(a) for name, a in inputs.items() if a is not None}
         self.outputs = tuple(outputs)
         shapes: dict[str, Sequence[int]] = {name: a.shape for name, a in self.inputs.items()}
         shapes |= {name: lengths for name, lengths in outputs.items() if lengths is not None}
-        at, starts = GUARD, []
-        for lengths in shapes.values():
-            starts.append(at)
-            at += math.prod(lengths) * dtype.itemsize + 2 * GUARD
-            at += -at % ALIGNMENT
-        memory = _spare.pop() if _spare else bytearray()
-        if len(memory) < at + ALIGNMENT:
-            memory = bytearray(at + ALIGNMENT)
-        address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-        first = -address % ALIGNMENT
-        self.memory, self.band = memory, BANDS[dtype]
-        self.places: dict[str, Array] = {}
-        self.limits: dict[str, tuple[int, int]] = {}
+        at_end = ends([tuple(lengths) for lengths in shapes.values()])
+        self.places: dict[str, _Place] = {}
         poison = POISON[dtype]
-        for (name, lengths), start in zip(shapes.items(), starts, strict=True):
-            place: Array = np.ndarray(lengths, dtype, memory, first + start)
-            start, stop = first + start, first + start + place.nbytes
-            memory[start - GUARD : start] = self.band
-            memory[stop : stop + GUARD] = self.band
-            self.places[name], self.limits[name] = place, (start, stop)
+        for name, lengths in shapes.items():
+            place = self.places[name] = _Place(lengths, dtype, at_end)
             if name in self.inputs:
-                place[...] = self.inputs[name]
+                place.array[...] = self.inputs[name]
             else:
-                place.view(poison.dtype).fill(poison)
-        self.addresses = [address + self.limits[n][0] if n in self.limits else None for n in (*inputs, *outputs)]
+                place.array.view(poison.dtype).fill(poison)
+        self.addresses = [self.places[n].address if n in self.places else None for n in (*inputs, *outputs)]
 
     def damage(self) -> str:
         """What the kernel wrote outside its outputs, in words; empty if it kept to them."""
-        holds, band = self.memory.startswith, self.band
-        for name, (start, stop) in self.limits.items():
-            if not holds(band, start - GUARD):
-                return f"in front of {name}"
-            if not holds(band, stop):
-                return f"behind {name}"
-            if name in self.inputs and not holds(self.inputs[name], start):  # type: ignore[arg-type]  # any buffer
+        for name, place in self.places.items():
+            where = place.damage()
+            if where:
+                return f"{where} {name}"
+            if name in self.inputs and place.array.tobytes() != self.inputs[name].tobytes():
                 return f"into its input {name}"
         return ""
 
@@ -87,9 +146,9 @@ class GuardedBuffers:
         """Copies of the outputs in order. Raises GuardViolation if the kernel wrote anywhere else. The buffers are used
         up."""
         damage = self.damage()
-        taken = [self.places[name].copy() if name in self.places else None for name in self.outputs]
-        if len(self.memory) <= KEPT and not _spare:
-            _spare.append(self.memory)
+        taken = [self.places[name].array.copy() if name in self.places else None for name in self.outputs]
+        for place in self.places.values():
+            place.room.leave()
         if damage:
             raise GuardViolation(f"wrote {damage}")
         return taken

@@ -28,6 +28,7 @@ from .wire import Closed, packed, receive, send, unpacked_answer
 LOADING = 120.0  # seconds; a compiler or a device may be slow to start
 SLICE = 0.05  # seconds between two looks at the memory of the child
 MEMORY = 4 << 30  # bytes
+STRAY = ": something outside of an array was read or written"  # arrays for C lie between forbidden pages
 KEPT = 1 << 20  # bytes of what the child prints
 
 
@@ -46,6 +47,7 @@ class Worker:
         self.spec = spec
         self.limits = limits
         self.forks = False
+        self.guarded = False
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._life: socket.socket | None = None
@@ -75,6 +77,7 @@ class Worker:
         if word == "cannot load":
             raise CannotLoad(content)
         description, self.forks = content
+        self.guarded = description["kind"] == "library" or self.spec == "c"
         return dict(description)
 
     def ask(self, word: str, problem: Op) -> Any:
@@ -88,8 +91,9 @@ class Worker:
                 raise Lost("timeout", f"no answer within {self.limits.seconds:g} s")
             return receive(self._life)
         except Closed:
-            how = _ending(self._end())
-            raise Lost("crash", f"the process {how}{self._last_words()}") from None
+            code = self._end()
+            hint = STRAY if -code in (signal.SIGSEGV, signal.SIGBUS) and self.guarded else ""
+            raise Lost("crash", f"the process {_ending(code)}{hint}{self._last_words()}") from None
         except Lost:
             os.kill(self._pid, signal.SIGKILL)
             self._end()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convspec.adapters import c, c_compile
+from convspec.adapters import Lost, c, c_compile, c_memory, load_apart
 from convspec.adapters.backend import CannotLoad, Unsupported
 from convspec.adapters.c_interface import INTERFACES
 from convspec.reference import OPS, Relu
@@ -120,7 +120,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> c.CLibrary:
     return c.CLibrary(c.compiled("broken", c.compiler(), [source], [source]))
 
 
-def test_stray_writes_are_told(broken: c.CLibrary) -> None:
+def test_stray_writes_are_told(broken: c.CLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     assert broken.dtypes == ("float32",)
     assert not hasattr(broken, "conv2d")
 
@@ -133,6 +133,8 @@ def test_stray_writes_are_told(broken: c.CLibrary) -> None:
         (3, "relu: the kernel wrote into its input x"),
         (7, "relu: the kernel wrote behind x"),
     ):
+        # Beyond the other end lies a page that ends the process.
+        monkeypatch.setattr(c_memory, "ends", lambda shapes, said=said: "behind" not in said)
         with pytest.raises(c.GuardViolation, match=f"^{said}$"):
             relu(elements)
     with pytest.raises(ValueError, match="status 7"):
@@ -144,7 +146,43 @@ def test_stray_writes_are_told(broken: c.CLibrary) -> None:
     assert np.array_equal(relu(8), np.arange(8))  # type: ignore[arg-type]
 
 
-def test_every_output_has_guard_bands(broken: c.CLibrary) -> None:
+READS = """
+#include "convspec.h"
+
+int relu_shape(const struct relu *p, int64_t shape[1])
+{
+    shape[0] = p->elements;
+    return CONVSPEC_OK;
+}
+
+int relu_f32(const struct relu *p, const float *x, float *y)
+{
+    volatile float seen = x[0];
+    if (x[0] == 1) seen = x[-1];
+    if (x[0] == 2) seen = x[p->elements];
+    if (x[0] == 3) y[p->elements] = seen;
+    for (int64_t e = 0; e < p->elements; e++) y[e] = x[e] > 0 ? x[e] : 0;
+    return CONVSPEC_OK;
+}
+"""
+
+
+def test_one_element_read_outside_ends_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    source = tmp_path / "reads.c"
+    source.write_text(READS)
+    library = load_apart(str(c.compiled("reads", c.compiler(), [source], [source])))
+    sizes = {c_memory.ends([(n,), (n,)]): n for n in range(4, 200, 4)}  # of whole multiples of 16 bytes
+    for word, at_end in ((1, False), (2, True), (3, True)):
+        x = np.zeros(sizes[at_end], np.float32)
+        x[0] = word
+        with pytest.raises(Lost, match=r"SIGSEGV.*outside of an array"):
+            library.call(Relu(x=x))
+    assert library.call(Relu(x=np.arange(4, 24, dtype=np.float32))).tolist() == list(range(4, 24))
+    library.close()
+
+
+def test_every_output_has_guard_bands(broken: c.CLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     def batch_norm(n: int, **absent: None) -> Any:
         ones = np.ones(3, np.float32)
         arrays = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), ones) | absent
@@ -159,6 +197,7 @@ def test_every_output_has_guard_bands(broken: c.CLibrary) -> None:
         (4, "behind new_running_var"),
         (5, "into its input running_var"),
     ):
+        monkeypatch.setattr(c_memory, "ends", lambda shapes, said=said: "behind" not in said)
         with pytest.raises(c.GuardViolation, match=f"^batch_norm2d: the kernel wrote {said}$"):
             batch_norm(n)
     y, mean, variance = batch_norm(6)
