@@ -110,7 +110,9 @@ class Backend:
         to_numpy = getattr(self.subject, "to_numpy", None)
         if to_numpy is None:
             return result
-        return tuple(map(to_numpy, result)) if isinstance(result, tuple) else to_numpy(result)
+        if isinstance(result, tuple):
+            return tuple(None if one is None else to_numpy(one) for one in result)
+        return to_numpy(result)
 
     def arithmetic(self, op: str, dtype: str) -> Arithmetic:
         """The arithmetic that the backend declares for an operation and a dtype; strict IEEE by default."""

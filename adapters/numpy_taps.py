@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from convspec.reference import (
     AvgPool2d,
+    BatchNorm2d,
     Conv2d,
     Convolve2d,
     Dropout,
@@ -29,9 +30,11 @@ from convspec.reference import (
     Pad2d,
     PixelGroupNorm,
     Relu,
+    SyncBatchNorm2d,
 )
 
 Tensor = npt.NDArray[Any]
+Outputs = tuple[Tensor | None, ...]
 
 MODES = {"zeros": "constant", "replicate": "edge", "reflect": "reflect", "circular": "wrap"}
 
@@ -127,6 +130,32 @@ class NumpyTaps:
             y = y + _wide(problem.bias)
         return np.asarray(y).astype(problem.dtype)
 
+    def batch_norm2d(self, problem: BatchNorm2d) -> Outputs:
+        problem.validate()
+        x = _wide(problem.x)
+        if not problem.training:
+            assert problem.running_mean is not None
+            assert problem.running_var is not None
+            y = _normalized(problem, _wide(problem.running_mean), _wide(problem.running_var))
+            return y, problem.running_mean.copy(), problem.running_var.copy()
+        mean, squares = _moments(x)
+        return _trained(problem, mean, squares)
+
+    def sync_batch_norm2d(self, problem: SyncBatchNorm2d) -> Outputs:
+        problem.validate()
+        x, first = _wide(problem.x), 0
+        counts, means, squares = [], [], []  # what each device knows of its images, and sends to the others
+        for size in problem.shards:
+            mean, square = _moments(x[first : first + size])
+            first += size
+            counts.append(x.dtype.type(size * x.shape[2] * x.shape[3]))
+            means.append(mean)
+            squares.append(square)
+        total = max(sum(counts), x.dtype.type(1))
+        mean = np.asarray(sum(n * m for n, m in zip(counts, means, strict=True)) / total)
+        between = [n * np.square(m - mean) for n, m in zip(counts, means, strict=True)]
+        return _trained(problem, mean, np.sum(squares, axis=0) + np.sum(between, axis=0))
+
     def layer_norm(self, problem: LayerNorm) -> Tensor:
         problem.validate()
         y = _standardized(_wide(problem.x), tuple(range(-problem.axes, 0)), problem.eps)
@@ -202,6 +231,36 @@ def _dropped(problem: Dropout | Dropout2d, draws: tuple[int, ...]) -> Tensor:
     kept = np.random.Generator(np.random.PCG64(problem.seed)).random(draws) >= problem.p
     y = np.where(kept, x / x.dtype.type(1 - problem.p), x.dtype.type(0))
     return np.asarray(y).astype(problem.dtype)
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of each channel over all images, and the sum of the squares about it; zeros where there are no elements."""
+    if not x.size:
+        return np.zeros(x.shape[1], x.dtype), np.zeros(x.shape[1], x.dtype)
+    mean = x.mean(axis=(0, 2, 3))
+    return mean, np.square(x - mean[:, None, None]).sum(axis=(0, 2, 3))
+
+
+def _normalized(problem: Any, mean: Tensor, variance: Tensor) -> Tensor:
+    """x with this mean and variance of each channel, weight and bias."""
+    x = _wide(problem.x)
+    y = (x - mean[:, None, None]) / np.sqrt(variance + x.dtype.type(problem.eps))[:, None, None]
+    weight, bias = (None if a is None else a[:, None, None] for a in (problem.weight, problem.bias))
+    return np.asarray(_scaled(y, weight, bias)).astype(problem.dtype)
+
+
+def _trained(problem: Any, mean: Tensor, squares: Tensor) -> Outputs:
+    """A training step with the mean of each channel and the sum of the squares about it."""
+    m, scalar = problem.x.size // max(problem.x.shape[1], 1), mean.dtype.type
+    if not m:
+        kept = (None if a is None else a.copy() for a in (problem.running_mean, problem.running_var))
+        return (problem.x.copy(), *kept)
+    y = _normalized(problem, mean, squares / scalar(m))
+    new = [
+        None if old is None else (scalar(1 - problem.momentum) * _wide(old) + scalar(problem.momentum) * batch)
+        for old, batch in ((problem.running_mean, mean), (problem.running_var, squares / scalar(max(m - 1, 1))))
+    ]
+    return (y, *(None if a is None else np.asarray(a).astype(problem.dtype) for a in new))
 
 
 def _padded(x: Tensor, padding: Any, mode: str) -> Tensor:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from convspec.reference import (
     AvgPool2d,
+    BatchNorm2d,
     Conv2d,
     Convolve2d,
     Dropout,
@@ -27,10 +28,12 @@ from convspec.reference import (
     Op,
     Pad2d,
     Relu,
+    SyncBatchNorm2d,
 )
 from convspec.reference.rounding import Arithmetic, dtype_named
 
 from .backend import CannotLoad
+from .sync_torch import MOST_DEVICES, DeviceLost, Devices, synchronized
 
 try:
     import torch
@@ -51,7 +54,8 @@ class Torch:
     dtypes = ("float32", "float64", "float16", "bfloat16")
     # Its batch and instance normalization of 16-bit images keep mean and deviation in the images' own format.
     arithmetic: Any = {  # noqa: RUF012
-        ("instance_norm2d", d): replace(Arithmetic.ieee(d), name="16-bit statistics", statistics=d)
+        (op, d): replace(Arithmetic.ieee(d), name="16-bit statistics", statistics=d)
+        for op in ("batch_norm2d", "instance_norm2d")
         for d in ("float16", "bfloat16")
     }
 
@@ -61,9 +65,11 @@ class Torch:
         self.name = "torch"
         self.version = torch.__version__
         self.layout = torch.channels_last if "channels_last" in variants else torch.contiguous_format
+        self.devices: Devices | None = None
 
     def supports(self, problem: Op) -> bool:
-        """PyTorch pools with symmetric padding of at most half a window; no local responses of 16 bits."""
+        """PyTorch pools with symmetric padding of at most half a window; no local responses of 16 bits; no training
+        step with eps = 0; as many devices as there are processes for."""
         if isinstance(problem, (MaxPool2d, AvgPool2d)):
             return all(
                 before == after and 2 * before <= size
@@ -71,6 +77,10 @@ class Torch:
             )
         if isinstance(problem, LocalResponseNorm):
             return problem.dtype.itemsize > 2
+        if isinstance(problem, BatchNorm2d):
+            return not problem.training or problem.eps != 0
+        if isinstance(problem, SyncBatchNorm2d):
+            return len(problem.shards) <= MOST_DEVICES
         return True
 
     def to_device(self, array: Tensor) -> Any:
@@ -87,6 +97,8 @@ class Torch:
         return tensor
 
     def to_numpy(self, tensor: Any) -> Tensor:
+        if isinstance(tensor, np.ndarray):
+            return tensor
         tensor = tensor.detach().cpu()
         if tensor.dtype is torch.bfloat16:
             return np.asarray(tensor.view(torch.int16).numpy().view(dtype_named("bfloat16")))
@@ -158,6 +170,34 @@ class Torch:
             raise ValueError(f"x and weight have {problem.x.ndim} and {problem.weight.ndim} axes, not 2")
         bias = None if problem.bias is None else self.to_device(problem.bias)
         return functional.linear(self.to_device(problem.x), self.to_device(problem.weight), bias)
+
+    def batch_norm2d(self, problem: BatchNorm2d) -> Any:
+        if problem.x.ndim != 4:
+            raise ValueError(f"x has {problem.x.ndim} axes, not 4")
+        weight, bias = self._affine(problem)
+        # PyTorch updates the running statistics where they are.
+        mean, var = (
+            None if a is None else self.to_device(a).clone() for a in (problem.running_mean, problem.running_var)
+        )
+        settings = problem.training, problem.momentum, problem.eps
+        y = functional.batch_norm(self.to_device(problem.x), mean, var, weight, bias, *settings)
+        return y, mean, var
+
+    def sync_batch_norm2d(self, problem: SyncBatchNorm2d) -> Any:
+        """PyTorch's own SyncBatchNorm refuses the CPU: one process for each device, and collectives between them."""
+        problem.validate()
+        if self.devices is None:
+            self.devices = Devices()
+        try:
+            return synchronized(self.devices, problem)
+        except DeviceLost:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self.devices is not None:
+            self.devices.close()
+            self.devices = None
 
     def layer_norm(self, problem: LayerNorm) -> Any:
         rank = problem.x.ndim
@@ -252,6 +292,31 @@ class Cuda(Torch):
     def _generator(self) -> torch.Generator:
         torch.cuda.init()
         return torch.cuda.default_generators[0]
+
+    def sync_batch_norm2d(self, problem: SyncBatchNorm2d) -> Any:
+        """The kernels of torch.nn.SyncBatchNorm, which it runs on one device for each shard, all on this one.
+
+        As in its forward step, each shard with images gives its mean, inverse deviation and count, which are gathered,
+        and the running statistics are updated where they are. 16-bit images are computed in float32 throughout, since
+        the counts would else be 16-bit numbers.
+        """
+        problem.validate()
+        wide = np.float32 if problem.dtype.itemsize == 2 else problem.dtype
+        x, weight, bias, mean, var = (
+            None if a is None else self.to_device(np.array(a, wide))
+            for a in (problem.x, problem.weight, problem.bias, problem.running_mean, problem.running_var)
+        )
+        assert x is not None
+        held = [shard.contiguous() for shard in x.split(list(problem.shards)) if shard.numel()]
+        y = x.clone()
+        if held:
+            means, inverses = zip(*(torch.batch_norm_stats(shard, problem.eps) for shard in held), strict=True)
+            counts = torch.tensor([s.numel() / s.shape[1] for s in held], dtype=x.dtype, device=x.device)
+            gathered = torch.stack(means), torch.stack(inverses), mean, var, problem.momentum, problem.eps, counts
+            total, inverse = torch.batch_norm_gather_stats_with_counts(held[0], *gathered)
+            parts = [torch.batch_norm_elemt(shard, weight, bias, total, inverse, problem.eps) for shard in held]
+            y = torch.cat(parts)
+        return tuple(None if a is None else self.to_numpy(a).astype(problem.dtype) for a in (y, mean, var))
 
     def synchronize(self) -> None:
         torch.cuda.synchronize()

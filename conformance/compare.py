@@ -95,17 +95,16 @@ def _formed(problem: Op, name: str, answer: Any, shape: tuple[int, ...] | None, 
     """One output as an array."""
     of = f" for {name}" if len(problem.outputs) > 1 else ""
 
-    def misformed(cause: str, message: str, actual: Tensor | None = None) -> Violation:
-        evidence = Evidence(problem, actual, expected=_expected(problem, name), output=name)
-        return Violation(cause, f"returned {message}", evidence)
+    def wrong(cause: str, message: str, actual: Tensor | None = None) -> Violation:
+        return Violation(cause, message, Evidence(problem, actual, _expected(problem, name), output=name))
 
     if not isinstance(answer, np.ndarray) and not (isinstance(answer, np.generic) and shape == ()):
-        raise misformed("not an array", f"{_kind(answer)}{of}, not a NumPy array")
+        raise wrong("not an array", f"returned {_kind(answer)}{of}, not a NumPy array")
     result = np.asarray(answer)
     if dtype and result.dtype != problem.dtype:
-        raise misformed("wrong dtype", f"{result.dtype}{of}, but x is {problem.dtype}", result)
+        raise wrong("wrong dtype", f"returned {result.dtype}{of}, but x is {problem.dtype}", result)
     if shape is not None and result.shape != shape:
-        raise misformed("wrong shape", f"shape {result.shape}{of}, the formula gives {shape}", result)
+        raise wrong("wrong shape", f"returned shape {result.shape}{of}, the formula gives {shape}", result)
     return result
 
 

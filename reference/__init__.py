@@ -8,6 +8,7 @@ Usable alone, with NumPy only::
 """
 
 from .avg_pool2d import AvgPool2d
+from .batch_norm2d import BatchNorm2d
 from .composition import Composition
 from .conv2d import Conv2d
 from .conv_block import ConvBlock
@@ -27,6 +28,7 @@ from .pad2d import Pad2d
 from .pixel_group_norm import PixelGroupNorm
 from .relu import Relu
 from .stack import Stack
+from .sync_batch_norm2d import SyncBatchNorm2d
 
 # The table of contents.
 OPS: tuple[type[Op], ...] = (
@@ -38,6 +40,8 @@ OPS: tuple[type[Op], ...] = (
     AvgPool2d,
     Relu,
     Linear,
+    BatchNorm2d,
+    SyncBatchNorm2d,
     LayerNorm,
     GroupNorm,
     InstanceNorm2d,
@@ -58,6 +62,7 @@ __all__ = [
     "OPS",
     "SPECIFIED",
     "AvgPool2d",
+    "BatchNorm2d",
     "Clause",
     "Composition",
     "Conv2d",
@@ -79,5 +84,6 @@ __all__ = [
     "PixelGroupNorm",
     "Relu",
     "Stack",
+    "SyncBatchNorm2d",
     "Undetermined",
 ]

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from . import rules
 from .laws import Tensor
-from .normalize import Normalization
 from .op import STRICT, Run, Sides, law, rule
 from .pick import Pick
+from .sets import Normalization
 
 Array = npt.NDArray[np.float64]
 
@@ -23,11 +23,9 @@ def _misshapen(problem: Normalization, pick: Pick, name: str) -> Normalization:
 
 
 def per_channel(problem: Any, channels: Any) -> dict[str, Tensor | None]:
-    """Weight and bias of these channels, in this order."""
-    return {
-        name: None if array is None else np.array(array[channels])
-        for name, array in (("weight", problem.weight), ("bias", problem.bias))
-    }
+    """Weight, bias and whatever else the problem has for each channel, of these channels, in this order."""
+    own = {name: getattr(problem, name) for name in sorted(problem._array_fields() - {"x"})}
+    return {name: None if array is None else np.array(array[channels]) for name, array in own.items()}
 
 
 @rule(lambda problem, pick: rules.drop_axis(problem, pick, "x"), source="GEN-01")

@@ -9,9 +9,9 @@ import numpy as np
 from . import rules
 from .channel_clauses import per_channel
 from .laws import order
-from .normalize import Normalization
 from .op import STRICT, Run, Sides, edge, law, rule
 from .pick import Pick
+from .sets import Normalization
 
 
 @rule(lambda problem, pick: rules.fractional(problem, pick, "groups"), STRICT, "GN-04")

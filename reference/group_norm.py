@@ -13,6 +13,7 @@ from .layer_norm import LayerNorm
 from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation
 from .pick import Pick
 from .rounding import Arithmetic, Bound
+from .sets import Sets, channel_groups
 
 Array = npt.NDArray[np.float64]
 Worked = list[tuple[Any, Array]]
@@ -41,9 +42,9 @@ class GroupNorm(Op):
     chapters = (channel_clauses, group_clauses, normalize_clauses)
 
     @property
-    def sets(self) -> normalize.Sets:
+    def sets(self) -> Sets:
         """The channels of a group, their rows and columns."""
-        return normalize.groups(self, self.groups)
+        return channel_groups(self, self.groups)
 
     def output_shape(self) -> Shape:
         return self.x.shape

@@ -12,6 +12,7 @@ from .laws import order
 from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation
 from .pick import Pick
 from .rounding import Arithmetic, Bound
+from .sets import Sets, channel_groups
 
 Array = npt.NDArray[np.float64]
 Worked = list[tuple[Any, Array]]
@@ -39,9 +40,9 @@ class InstanceNorm2d(Op):
     chapters = (channel_clauses, normalize_clauses)
 
     @property
-    def sets(self) -> normalize.Sets:
+    def sets(self) -> Sets:
         """The rows and columns of a channel."""
-        return normalize.groups(self, self.x.shape[1])
+        return channel_groups(self, self.x.shape[1])
 
     def output_shape(self) -> Shape:
         return self.x.shape

@@ -11,6 +11,7 @@ from . import normalize, normalize_clauses, rules
 from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
 from .pick import Pick
 from .rounding import Arithmetic, Bound
+from .sets import Sets
 from .window import STRETCHED
 
 Array = npt.NDArray[np.float64]
@@ -47,13 +48,11 @@ class LayerNorm(Op):
     chapters = (normalize_clauses,)
 
     @property
-    def sets(self) -> normalize.Sets:
+    def sets(self) -> Sets:
         """The last axes of x."""
         rank = self.x.ndim
         alone = (1,) * (rank - self.axes)
-        return normalize.Sets(
-            self.x.shape, tuple(range(rank - self.axes, rank)), (*alone, *self.x.shape[rank - self.axes :])
-        )
+        return Sets(self.x.shape, tuple(range(rank - self.axes, rank)), (*alone, *self.x.shape[rank - self.axes :]))
 
     def output_shape(self) -> Shape:
         return self.x.shape
@@ -80,7 +79,7 @@ class LayerNorm(Op):
             shape[-1] = 2
         x = np.empty(shape)
         sets = cls(x=x, axes=axes).sets
-        return cls(**normalize.drawn(pick, tuple(shape), sets, tuple(shape[-axes:])), axes=axes)  # type: ignore[arg-type]
+        return cls(**normalize.drawn(pick, tuple(shape), sets, tuple(shape[-axes:])), axes=axes)
 
     @rule(lambda self, pick: rules.fractional(self, pick, "axes"), STRICT, "LN-07")
     def axes_is_whole(self) -> bool:

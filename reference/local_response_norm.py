@@ -13,10 +13,11 @@ from . import rules
 from .dot import BETTER_THAN_DOUBLE, as_float
 from .laws import small
 from .measured import Measured
-from .normalize import FORTY_DIGITS, decimals, lost, pair
+from .normalize import FORTY_DIGITS, decimals, pair
 from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
 from .pick import Pick
 from .rounding import FORMATS, Arithmetic, Bound
+from .sets import lost
 from .window import STRETCHED
 
 Array = npt.NDArray[np.float64]

@@ -1,13 +1,8 @@
-"""What the normalizations share: the statistics of a set, how far they may be off, and what that does to the output.
-
-Notation: a set has m elements, mean mu, biased variance v, A = mean|x|, X = max|x| and H = 1 + 1/2 + ... + 1/m; a
-partial sum of the set is at most m*M with M = (A + |mu|)/2. u is the accumulator's unit roundoff, g(k) = k*u/(1 - k*u).
-"""
+"""What the normalizations share: the formula, its value in many digits, how far it may be off, and their drawing."""
 
 from __future__ import annotations
 
 import decimal
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,73 +11,10 @@ import numpy.typing as npt
 from .dot import BETTER_THAN_DOUBLE, as_float
 from .pick import Pick
 from .rounding import FORMATS, Arithmetic, Bound
+from .sets import Array, Normalization, Sets, Shape, errors, found_in, held, lost
 from .window import STRETCHED
 
-Array = npt.NDArray[np.float64]
 Tensor = npt.NDArray[Any]
-Shape = tuple[int, ...]
-Normalization = Any  # an operation with x, weight, bias and eps, and `sets`
-
-
-@dataclass(frozen=True)
-class Sets:
-    """Which elements are normalized together: x seen in `shape`, a set along `axes`; weight and bias in `affine`."""
-
-    shape: Shape
-    axes: tuple[int, ...]
-    affine: Shape
-
-    @property
-    def count(self) -> int:
-        """m, the number of elements of a set."""
-        return int(np.prod([self.shape[a] for a in self.axes]))
-
-    def rows(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """x with one row per set: (sets, m)."""
-        return array.reshape(self.shape).transpose(self._order).reshape(-1, self.count)
-
-    def whole(self, rows: npt.NDArray[Any], shape: Shape) -> npt.NDArray[Any]:
-        """Rows, one per set, put back to where they came from in an array of this shape."""
-        moved = rows.reshape([self.shape[a] for a in self._order])
-        return np.array(moved.transpose(np.argsort(self._order)).reshape(shape), order="C")
-
-    @property
-    def _order(self) -> list[int]:
-        return [a for a in range(len(self.shape)) if a not in self.axes] + list(self.axes)
-
-
-def groups(problem: Any, count: int, *, pixels: bool = False) -> Sets:
-    """The channels in `count` contiguous groups, over the whole image or, with `pixels`, for every pixel alone."""
-    n, c, h, w = problem.x.shape
-    shape = (n, count, c // count, h, w)
-    return Sets(shape, (2,) if pixels else (2, 3, 4), (1, count, c // count, 1, 1))
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Of each set, with its axes kept at length one: mu, v, A and X."""
-
-    mean: Array
-    variance: Array
-    modulus: Array
-    largest: Array
-
-
-def statistics(x: Array, axes: tuple[int, ...]) -> Statistics:
-    """In float64, in two passes; the mean is corrected by the mean of what is left."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        mean = x.mean(axis=axes, keepdims=True)
-        mean = np.asarray(mean + (x - mean).mean(axis=axes, keepdims=True))
-        variance = np.asarray(((x - mean) ** 2).mean(axis=axes, keepdims=True))
-        modulus = np.abs(x)
-        return Statistics(mean, variance, modulus.mean(axis=axes, keepdims=True), modulus.max(axis=axes, keepdims=True))
-
-
-def vary(problem: Normalization) -> bool:
-    """Has every set two different elements? Exactly then is every variance positive."""
-    sets = problem.sets
-    x = as_float(problem.x).reshape(sets.shape)
-    return not x.size or bool(np.all(x.max(axis=sets.axes) != x.min(axis=sets.axes)))
 
 
 def _affine(problem: Normalization) -> tuple[Array, Array]:
@@ -99,7 +31,7 @@ def reference(problem: Normalization) -> Array:
     x = as_float(problem.x).reshape(sets.shape)
     if not x.size:
         return np.zeros(problem.x.shape)
-    found = statistics(x, sets.axes)
+    found = found_in(problem)
     weight, bias = _affine(problem)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         y = (x - found.mean) / np.sqrt(found.variance + problem.eps) * weight + bias
@@ -125,61 +57,33 @@ def pair(values: npt.NDArray[Any]) -> tuple[Array, Array]:
     return hi, np.where(np.isfinite(hi) & (np.abs(lo) > BETTER_THAN_DOUBLE * np.abs(hi)), lo, 0.0)
 
 
+def moments(problem: Normalization) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Mean and variance of every set of a problem that has elements, in 40 digits; those that it holds, if it does."""
+    sets, given = problem.sets, held(problem)
+    with decimal.localcontext(FORTY_DIGITS):
+        if given is not None:
+            return decimals(given[0]), decimals(given[1])
+        x = decimals(problem.x).reshape(sets.shape)
+        mean = x.sum(axis=sets.axes, keepdims=True) / sets.count
+        centred = x - mean
+        return mean, (centred * centred).sum(axis=sets.axes, keepdims=True) / sets.count
+
+
 def truth(problem: Normalization) -> tuple[Array, Array]:
     """As `reference`, in 40 digits."""
-    sets = problem.sets
     if not problem.x.size:
         zero = np.zeros(problem.x.shape)
         return zero, zero.copy()
     root = np.frompyfunc(lambda v: v.sqrt(), 1, 1)
+    mean, variance = moments(problem)
     with decimal.localcontext(FORTY_DIGITS):
-        x = decimals(problem.x).reshape(sets.shape)
+        centred = decimals(problem.x).reshape(problem.sets.shape) - mean
         weight, bias = (decimals(a) for a in _affine(problem))
-        centred = x - x.sum(axis=sets.axes, keepdims=True) / sets.count
-        variance = (centred * centred).sum(axis=sets.axes, keepdims=True) / sets.count
         y = centred / root(variance + decimal.Decimal(problem.eps)) * weight + bias
         return pair(y.reshape(problem.x.shape))
 
 
-def errors(found: Statistics, count: int, arithmetic: Arithmetic) -> tuple[Array, Array]:
-    """How far the mean and the variance of sets of `count` elements may be off, whichever way they are computed.
-
-    The mean as a sum in any order, divided before or after (2u): dmu <= g(m-1)*M + 2u*A. As a running mean (Welford),
-    whose k-th value times k is a partial sum: dmu <= u*((m+1+2H)*M + 2A).
-
-    The variance as the mean of (x - mu)^2: dv <= g(m+6)*(v + dmu^2) + dmu^2. Running: dv <= g(m+6)*v +
-    2e*sqrt(v*(1 + H/m))*(1 + g(m+6)) + e^2*(1 + g(m+6)) with e = u*((m+2+2H)*M + 4X). In one pass, as mean(x^2) - mu^2
-    with q = v + mu^2: dv <= g(m+2)*q + 2|mu|*dmu + dmu^2 + 2u*mu^2 + u*(v + g(m+2)*q): this is what passes; the others
-    are better. What underflows adds a spacing to each mean and four to each variance.
-    """
-    m, u = count, arithmetic.unit
-    harmonic = float(np.sum(1 / np.arange(1, m + 1)))
-    mu, v = np.abs(found.mean), found.variance
-    partial = (found.modulus + mu) / 2
-
-    def g(k: int) -> float:
-        return k * u / (1 - k * u) if k * u < 1 else np.inf
-
-    with np.errstate(invalid="ignore", over="ignore"):
-        summed = g(m - 1) * partial + 2 * u * found.modulus
-        running = u * ((m + 1 + 2 * harmonic) * partial + 2 * found.modulus)
-        mean = np.maximum(summed, running)
-        e = u * ((m + 2 + 2 * harmonic) * partial + 4 * found.largest)
-        q = v + mu**2
-        two_passes = g(m + 6) * (v + summed**2) + summed**2
-        welford = g(m + 6) * v + (2 * e * np.sqrt(v * (1 + harmonic / m)) + e**2) * (1 + g(m + 6))
-        squares = g(m + 2) * q
-        one_pass = squares + 2 * mu * mean + mean**2 + 2 * u * mu**2 + u * (v + squares)
-        variance = np.maximum(np.maximum(two_passes, welford), one_pass)
-    return mean + lost(arithmetic), variance + 4 * lost(arithmetic)
-
-
-def lost(arithmetic: Arithmetic) -> float:
-    """What an underflow in the accumulator may lose."""
-    return 2 * arithmetic.acc.smallest_normal if arithmetic.flush_to_zero else arithmetic.acc.spacing
-
-
-def judgement(problem: Normalization, arithmetic: Arithmetic) -> Bound:
+def judgement(problem: Normalization, arithmetic: Arithmetic, off: tuple[Array, Array] | None = None) -> Bound:
     """How far (x - mu)*r*weight + bias, r = (v + eps)^-1/2, may be off.
 
     r lies between those of v - dv and v + dv, and 5u come on top: the addition of eps (1/2), eps itself as a number of
@@ -189,17 +93,21 @@ def judgement(problem: Normalization, arithmetic: Arithmetic) -> Bound:
     narrower format, its unit d adds d*(|mu| + dmu) to dmu and 2.5d*(r+dr) to dr. A wider accumulator is rounded once at
     the end. Where m*(v + mu^2) comes near the end of the range, nothing is demanded.
 
-    Where the weight or the whole set is zero, the output is the bias, whatever r is.
+    `off` is dmu and dv; by default those of one set of elements. A mean and a variance that are given are not off.
+
+    Where the weight or the whole set is zero, the output is the bias, whatever r is; where the mean is given, where the
+    weight is zero.
     """
     sets = problem.sets
     if not problem.x.size:
         return Bound.exact(problem.x.shape)
     out, acc, u = arithmetic.out, arithmetic.acc, arithmetic.unit
     x = as_float(problem.x).reshape(sets.shape)
-    found = statistics(x, sets.axes)
+    given, found = held(problem) is not None, found_in(problem)
     weight, bias = _affine(problem)
     y = as_float(reference(problem)).reshape(sets.shape)
-    dmu, dv = errors(found, sets.count, arithmetic)
+    none = np.zeros(found.mean.shape)
+    dmu, dv = (none, none) if given else off or errors(found, sets.count, arithmetic)
     mu, v, eps, w, flush = np.abs(found.mean), found.variance, problem.eps, np.abs(weight), lost(arithmetic)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         r = (v + eps) ** -0.5
@@ -223,8 +131,11 @@ def judgement(problem: Normalization, arithmetic: Arithmetic) -> Bound:
         # Without eps a variance may be lost altogether: then only a finite answer is demanded.
         error = np.where(np.isnan(error) & np.isfinite(y), np.inf, error)
         reach = np.abs(y) + size + np.where(np.isposinf(error), 0.0, error)
-        overflows = ~(sets.count * (v + mu**2) < acc.largest / 2) | ~(reach < acc.largest)
-    forced = ((weight == 0) | (found.largest == 0)) & (eps > 0) & ~overflows
+        if given:  # no sum of squares, but outputs of any size before the weight
+            overflows = ~((np.abs(x) + mu) * most < acc.largest) | ~(reach < acc.largest)
+        else:
+            overflows = ~(sets.count * (v + mu**2) < acc.largest / 2) | ~(reach < acc.largest)
+    forced = ((weight == 0) | ((found.largest == 0) & (not given))) & (eps > 0) & ~overflows
     error = np.where(forced, 0.0, error)
     shape = problem.x.shape
     whole = (np.abs(y) + size) * np.ones(x.shape)
@@ -236,7 +147,7 @@ def judgement(problem: Normalization, arithmetic: Arithmetic) -> Bound:
 EPSILONS = (1e-5, 1e-3, 0.5, 0.0)
 
 
-def drawn(pick: Pick, shape: Shape, sets: Sets, affine: Shape) -> dict[str, Tensor | float | None]:
+def drawn(pick: Pick, shape: Shape, sets: Sets, affine: Shape) -> dict[str, Any]:
     """x, weight, bias and eps. The data are of three sorts: those of every operation; sets whose variance is near eps,
     where a misplaced eps shows; and sets whose mean is up to 1e4 deviations from zero, where cancellation shows.
     """

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from .laws import small
 from .measured import Measured
-from .normalize import Normalization, Sets, statistics, vary
 from .op import STRICT, Run, Sides, edge, law, rule
 from .pick import Pick
+from .sets import Normalization, Sets, held, statistics, vary
 
 Array = npt.NDArray[np.float64]
 Tensor = npt.NDArray[Any]
@@ -27,33 +27,54 @@ def valid(problem: Normalization) -> Normalization | None:
     return None if problem.broken_rules() else problem
 
 
+def on_its_own(problem: Normalization) -> Normalization | None:
+    """The problem normalized with the statistics of its sets, though it might be given others; None where it cannot."""
+    return problem if held(problem) is None else valid(problem.but(training=True))
+
+
+def with_images(problem: Normalization, x: Tensor) -> Normalization:
+    """The problem of other images; where devices hold them, as many each as before as far as they go, the rest last."""
+    if not hasattr(problem, "shards"):
+        return problem.but(x=x)
+    sizes, left = [], len(x)
+    for size in problem.shards[:-1]:
+        sizes.append(min(size, left))
+        left -= sizes[-1]
+    return problem.but(x=x, shards=(*sizes, left))
+
+
 @rule(lambda problem, pick: problem.but(eps=pick.one_of((-1e-3, -1.0, float("nan")))), STRICT, "BN-17")
 def eps_is_not_negative(problem: Normalization) -> bool:
-    """eps is at least 0; it may be 0 only where the elements of every set differ."""
-    return bool(problem.eps > 0 or (problem.eps == 0 and vary(problem)))
+    """eps is at least 0; it may be 0 only where every variance is positive. No variance that is given is negative."""
+    given = held(problem)
+    rooted = given is None or not np.any(given[1] < 0)
+    return bool(rooted and (problem.eps > 0 or (problem.eps == 0 and vary(problem))))
 
 
-@law("LAW-N16")
+@law("LAW-N1, LAW-N2, LAW-N16")
 def scale_and_shift_do_not_matter(problem: Normalization, run: Run, pick: Pick) -> Sides | None:
-    """2x + 3 with four times the eps gives what x gives."""
-    here = valid(problem.but(x=small(problem.x)))
-    if here is None:
+    """2x + 3 and 2x, with four times the eps, give what x gives."""
+    here = on_its_own(problem.but(x=small(problem.x)))
+    if here is None or here.broken_rules():
         return None
-    there = here.but(x=2 * here.x + np.asarray(3, problem.dtype), eps=4 * problem.eps)
+    there = here.but(x=2 * here.x + np.asarray(pick.one_of((3, 0)), problem.dtype), eps=4 * problem.eps)
     return run(there), run(here)
 
 
 @law("LAW-N3")
 def negated_inputs_give_negated_outputs(problem: Normalization, run: Run, pick: Pick) -> Sides | None:
     """Without weight and bias, -x gives the negated result."""
-    plain = bare(problem)
-    return run(plain.but(x=-problem.x)), -run(plain)
+    plain = on_its_own(bare(problem))
+    return None if plain is None else (run(plain.but(x=-problem.x)), -run(plain))
 
 
 @law("LAW-N4")
 def outputs_of_a_set_add_up_to_zero(problem: Normalization, run: Run, pick: Pick) -> Sides | None:
     """Without weight and bias, the outputs of each set have mean 0."""
-    rows = run(bare(problem)).rearranged(problem.sets.rows)
+    plain = on_its_own(bare(problem))
+    if plain is None:
+        return None
+    rows = run(plain).rearranged(problem.sets.rows)
     return rows.sum(axis=1), np.zeros(rows.shape[0])
 
 
@@ -61,8 +82,10 @@ def outputs_of_a_set_add_up_to_zero(problem: Normalization, run: Run, pick: Pick
 def squares_of_a_set_average_below_one(problem: Normalization, run: Run, pick: Pick) -> Sides | None:
     """Without weight and bias, the squares of the outputs of a set have the mean v / (v + eps), v being the biased
     variance of the set: eps is inside the root, and the divisor is m."""
-    sets: Sets = problem.sets
-    rows = run(bare(problem)).rearranged(sets.rows)
+    plain, sets = on_its_own(bare(problem)), problem.sets
+    if plain is None:
+        return None
+    rows = run(plain).rearranged(sets.rows)
     y, off = rows.value, rows.tolerance
     with np.errstate(invalid="ignore", over="ignore"):
         each = 2 * np.abs(y) * off + off**2 + y**2 * (sets.count + 2) * 2.0**-53
@@ -121,27 +144,32 @@ def nan_fills_its_set_and_no_other(problem: Normalization, run: Run, pick: Pick)
     rows = np.array(sets.rows(problem.x))
     at = pick.integer(0, len(rows) - 1)
     rows[at, pick.integer(0, sets.count - 1)] = np.nan
-    clean = run(problem)
+    here = on_its_own(problem)
+    if here is None:
+        return None
+    clean = run(here)
     wanted = sets.rows(np.array(clean.value))
     wanted[at] = np.nan
-    actual = run.values(problem.but(x=sets.whole(rows, problem.x.shape)))
+    actual = run.values(here.but(x=sets.whole(rows, problem.x.shape)))
     return Measured(actual, clean.tolerance), Measured(sets.whole(wanted, problem.x.shape), clean.tolerance)
 
 
-@law("LN-08, GN-08")
+@law("LN-08, GN-08, BN-16")
 def finite_inputs_give_finite_outputs(problem: Normalization, run: Run, pick: Pick) -> Sides | None:
     """Far from zero, where a variance taken as mean(x^2) - mean(x)^2 may come out negative, nothing becomes NaN or
     infinite."""
     far = pick.one_of((1e3, 1e4)) * (1e4 if problem.dtype == np.float64 else 1)
     x = (np.asarray(small(problem.x), np.float64) / 8 + far).astype(problem.dtype)
-    there = problem.but(x=x, eps=problem.eps or 1e-5)
+    there = on_its_own(problem.but(x=x, eps=problem.eps or 1e-5))
+    if there is None:
+        return None
     return np.isfinite(run.values(there)), np.ones(problem.x.shape)
 
 
 # The legal edges.
 
 
-@edge("LN-06")
+@edge("LN-06, BN-15")
 def a_constant_set(cls: Any, pick: Pick) -> Normalization:
     """Where all elements are equal, the output is the bias, to the bound."""
     problem = cls.draw(pick)
@@ -149,11 +177,11 @@ def a_constant_set(cls: Any, pick: Pick) -> Normalization:
     return problem.but(x=x, eps=problem.eps or 1e-5)
 
 
-@edge("GEN-14, LN-09", STRICT)
+@edge("GEN-14, LN-09, BN-13", STRICT)
 def an_empty_batch(cls: Any, pick: Pick) -> Normalization:
     """No images give no images."""
     problem = cls.draw(pick)
-    return problem.but(x=problem.x[:0])
+    return with_images(problem, problem.x[:0])
 
 
 @edge("LN-03")

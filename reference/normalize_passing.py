@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .dot import as_float
-from .normalize import Statistics, errors, lost, reference, statistics
+from .normalize import reference
 from .rounding import FORMATS, Arithmetic, Bound
+from .sets import Statistics, errors, lost, statistics
 
 Array = npt.NDArray[np.float64]
 Normalization = Any  # an operation with x, weight, bias and eps, and `sets`

@@ -13,6 +13,7 @@ from .layer_norm import LayerNorm
 from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation
 from .pick import Pick
 from .rounding import Arithmetic, Bound
+from .sets import Sets, channel_groups
 
 Array = npt.NDArray[np.float64]
 Worked = list[tuple[Any, Array]]
@@ -42,9 +43,9 @@ class PixelGroupNorm(Op):
     chapters = (channel_clauses, group_clauses, normalize_clauses)
 
     @property
-    def sets(self) -> normalize.Sets:
+    def sets(self) -> Sets:
         """The channels of a group, at one pixel."""
-        return normalize.groups(self, self.groups, pixels=True)
+        return channel_groups(self, self.groups, pixels=True)
 
     def output_shape(self) -> Shape:
         return self.x.shape

@@ -78,6 +78,18 @@ def compute(problem: Op, numbers: Callable[[Any], Any] = exact, **more: bool) ->
     return answer
 
 
+def outputs(problem: Op, numbers: Callable[[Any], Any] = exact, **more: bool) -> dict[str, Any]:
+    """Every output that there is, by its name."""
+    arrays = SimpleNamespace(**{name: numbers(array) for name, array in problem.arrays().items()})
+    first, *others = problem.outputs
+    found = {first: compute(problem, numbers, **more)}
+    for name in others:
+        if name in problem.arrays():  # one value for each channel, by what there was before
+            values = [STORED[name](problem, arrays, c, **more) for c in range(problem.arrays()["x"].shape[1])]
+            found[name] = np.array(values, object)
+    return found
+
+
 def work(problem: Op) -> int:
     """How many taps `compute` visits."""
     taps = {
@@ -87,6 +99,8 @@ def work(problem: Op) -> int:
         "linear": lambda p: p.x.shape[1],
         "max_pool2d": lambda p: p.kernel_size[0] * p.kernel_size[1],
         "avg_pool2d": lambda p: p.kernel_size[0] * p.kernel_size[1],
+        "batch_norm2d": in_a_channel,
+        "sync_batch_norm2d": in_a_channel,
         "layer_norm": lambda p: int(np.prod(p.x.shape[-p.axes :])),
         "group_norm": lambda p: p.x[0].size // p.groups if p.x.size else 0,
         "instance_norm2d": lambda p: p.x[0, 0].size if p.x.size else 0,
@@ -94,6 +108,11 @@ def work(problem: Op) -> int:
         "pixel_group_norm": lambda p: p.x.shape[1] // p.groups,
     }
     return int(np.prod(shape(problem))) * int(taps[problem.name](problem) if problem.name in taps else 1)
+
+
+def in_a_channel(p: Any) -> int:
+    """How many elements one channel of the batch has."""
+    return int(p.x.size // max(p.x.shape[1], 1))
 
 
 def shape(p: Any) -> tuple[int, ...]:
@@ -266,6 +285,56 @@ def in_group(p: Any, a: Any, index: tuple[int, ...], elements: list[Any], magnit
     return normalized(a.x[index], elements, p.eps, weight, bias, magnitude)
 
 
+def of_channel(a: Any, c: int) -> list[Any]:
+    """Every element of a channel, all over the batch."""
+    return [a.x[n, c, i, j] for n in range(len(a.x)) for i in range(a.x.shape[2]) for j in range(a.x.shape[3])]
+
+
+def batch_norm2d(p: Any, a: Any, n: int, c: int, h: int, w: int, magnitude: bool = False) -> Any:
+    """In training the set is the channel of all images; in evaluation mean and variance are the running ones."""
+    if getattr(p, "training", True):
+        return in_group(p, a, (n, c, h, w), of_channel(a, c), magnitude)
+    weight = 1 if p.weight is None else a.weight[c]
+    bias = 0 if p.bias is None else a.bias[c]
+    value, mean = a.x[n, c, h, w], a.running_mean[c]
+    deviation = root(a.running_var[c] + type(mean)(p.eps))
+    if magnitude:
+        return (abs(value) + abs(mean)) / deviation * abs(weight) + abs(bias)
+    return (value - mean) / deviation * weight + bias
+
+
+def stored(p: Any, before: Any, batch: Any) -> Any:
+    """The share `momentum` of the way from what there was to what the batch has."""
+    share = type(before)(p.momentum)
+    return before + share * (batch - before)
+
+
+def sync_batch_norm2d(p: Any, a: Any, n: int, c: int, h: int, w: int, magnitude: bool = False) -> Any:
+    """The set is the channel of all images, wherever they are held."""
+    return in_group(p, a, (n, c, h, w), of_channel(a, c), magnitude)
+
+
+def running_mean(p: Any, a: Any, c: int, magnitude: bool = False) -> Any:
+    """Changed by a training step that sees elements: towards their mean."""
+    elements = of_channel(a, c)
+    if not getattr(p, "training", True) or not elements:
+        return abs(a.running_mean[c]) if magnitude else a.running_mean[c]
+    if magnitude:
+        return abs(a.running_mean[c]) + sum(map(abs, elements)) / len(elements)
+    return stored(p, a.running_mean[c], sum(elements) / len(elements))
+
+
+def running_var(p: Any, a: Any, c: int, magnitude: bool = False) -> Any:
+    """Changed by a training step that sees elements: towards the sum of their squares about the mean, over m - 1."""
+    elements = of_channel(a, c)
+    if not getattr(p, "training", True) or not elements:
+        return abs(a.running_var[c]) if magnitude else a.running_var[c]
+    mean = sum(elements) / len(elements)
+    if magnitude:
+        return abs(a.running_var[c]) + sum((abs(e) + abs(mean)) ** 2 for e in elements) / (len(elements) - 1)
+    return stored(p, a.running_var[c], sum((e - mean) ** 2 for e in elements) / (len(elements) - 1))
+
+
 def group_norm(p: Any, a: Any, n: int, c: int, h: int, w: int, magnitude: bool = False) -> Any:
     """The set is every channel of the same group, all over the image."""
     size = p.x.shape[1] // p.groups
@@ -315,6 +384,8 @@ FORMULAS: dict[str, Callable[..., Any]] = {
         max_pool2d,
         avg_pool2d,
         relu,
+        batch_norm2d,
+        sync_batch_norm2d,
         layer_norm,
         group_norm,
         instance_norm2d,
@@ -324,3 +395,4 @@ FORMULAS: dict[str, Callable[..., Any]] = {
         dropout2d,
     )
 }
+STORED: dict[str, Callable[..., Any]] = {"running_mean": running_mean, "running_var": running_var}

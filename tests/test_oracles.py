@@ -12,6 +12,7 @@ import pytest
 from convspec.reference import (
     SPECIFIED,
     AvgPool2d,
+    BatchNorm2d,
     Conv2d,
     ConvBlock,
     Convolve2d,
@@ -30,10 +31,11 @@ from convspec.reference import (
     PixelGroupNorm,
     Relu,
     Stack,
+    SyncBatchNorm2d,
 )
 from convspec.reference.lenet5 import TABLE
 from convspec.reference.pick import RandomPick
-from convspec.reference.rounding import FORMATS, dtype_named
+from convspec.reference.rounding import FORMATS, Arithmetic, dtype_named
 
 Array = npt.NDArray[np.float64]
 
@@ -283,13 +285,49 @@ def same_normalized(p: Any, y: Any) -> None:
 
     PyTorch has its own order of summation: what is compared is the formula.
     """
-    expected, bound = p.expected(), p.but(**{k: wide(a) for k, a in p.arrays().items()}).bound()
-    assert p.shape() == expected.shape == y.shape, p
+    exact = p.but(**{k: wide(a) for k, a in p.arrays().items()})
+    expected, bound = p.reference(), exact.judgement(Arithmetic.ieee("float64")).tolerance
+    assert p.output_shape() == expected.shape == y.shape, p
     assert np.all(np.abs(expected - y) <= 2 * bound), p
 
 
 def torch_affine(torch: Any, p: Any) -> list[Any]:
     return [None if a is None else torch_image(torch, a) for a in (p.weight, p.bias)]
+
+
+def torch_running(torch: Any, p: Any) -> list[Any]:
+    return [None if a is None else torch_image(torch, a) for a in (p.running_mean, p.running_var)]
+
+
+def same_stored(p: Any, stored: Any) -> None:
+    """The reference stores the same as PyTorch did in place, as near as two float64 computations come."""
+    exact = p.but(**{k: wide(a) for k, a in p.arrays().items()})
+    for due, bound, y in zip(p.expected()[1:], exact.bound()[1:], stored, strict=True):
+        assert (due is None) == (y is None), p
+        assert due is None or np.all(np.abs(due - y.numpy()) <= 2 * bound), p
+
+
+@over_dtypes
+def test_batch_norm2d_is_torchs(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    for p in drawn(BatchNorm2d, dtype):
+        weight, bias = torch_affine(torch, p)
+        mean, var = torch_running(torch, p)
+        x, eps = torch_image(torch, p.x), p.eps or 1e-300  # with which it trains, and 0 of float64 all the same
+        y = torch.nn.functional.batch_norm(x, mean, var, weight, bias, p.training, p.momentum, eps)
+        same_normalized(p, y.numpy())
+        same_stored(p, (mean, var))
+
+
+@over_dtypes
+def test_sync_batch_norm2d_is_torchs_batch_norm(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    for p in drawn(SyncBatchNorm2d, dtype):
+        mean, var = torch_running(torch, p)
+        x, eps = torch_image(torch, p.x), p.eps or 1e-300
+        y = torch.nn.functional.batch_norm(x, mean, var, *torch_affine(torch, p), True, p.momentum, eps)
+        same_normalized(p, y.numpy())
+        same_stored(p, (mean, var))
 
 
 @over_dtypes
@@ -430,7 +468,7 @@ def test_dropout_is_torchs_with_the_mask_that_it_drew(op: type[Op], dtype: str) 
 
 
 def test_every_operation_has_an_oracle() -> None:
-    judged = {Conv2d, LocallyConnected2d, Convolve2d, Linear, Pad2d, MaxPool2d, AvgPool2d, Relu, LayerNorm}
-    judged |= {GroupNorm, InstanceNorm2d, PixelGroupNorm, LocalResponseNorm, Dropout, Dropout2d}
+    judged = {Conv2d, LocallyConnected2d, Convolve2d, Linear, Pad2d, MaxPool2d, AvgPool2d, Relu, BatchNorm2d, LayerNorm}
+    judged |= {GroupNorm, InstanceNorm2d, PixelGroupNorm, LocalResponseNorm, SyncBatchNorm2d, Dropout, Dropout2d}
     judged |= {Stack, ConvBlock, LeNet5}
     assert judged == set(SPECIFIED)

@@ -39,7 +39,8 @@ DTYPES = tuple(FORMATS)
 CASES = {"float32": 70, "float64": 70, "float16": 12, "bfloat16": 12}
 ONLY_SELECTING = {"pad2d", "max_pool2d", "relu"}
 DIVIDING = {"avg_pool2d", "dropout", "dropout2d"}
-NORMS = {"layer_norm", "group_norm", "instance_norm2d", "pixel_group_norm", "local_response_norm"}
+NORMS = {"batch_norm2d", "sync_batch_norm2d", "layer_norm", "group_norm", "instance_norm2d", "pixel_group_norm"}
+NORMS |= {"local_response_norm"}
 
 
 def clauses(kind: str) -> list[Any]:
@@ -57,29 +58,35 @@ def problems(op: type[Op], dtype: str, budget: int = 3000) -> list[Op]:
 
 def compare_with_loops(problem: Op) -> None:
     """`expected()` and `truth()` against exact rationals, with the error that float64 forces and no more."""
-    due = loops.compute(problem, loops.rounded if problem.name in ONLY_SELECTING else loops.exact)
-    expected, (hi, lo) = problem.expected(), problem.truth()
-    assert expected.dtype == hi.dtype == lo.dtype == np.float64
-    assert expected.shape == hi.shape == lo.shape == due.shape == problem.shape(), problem
+    answers = loops.outputs(problem, loops.rounded if problem.name in ONLY_SELECTING else loops.exact)
+    references, truths, shapes = problem.references(), problem.truths(), problem.output_shapes()
+    assert answers.keys() == references.keys() == truths.keys() == shapes.keys()
+    for name, due in answers.items():
+        expected, (hi, lo) = references[name], truths[name]
+        assert expected.dtype == hi.dtype == lo.dtype == np.float64
+        assert expected.shape == hi.shape == lo.shape == due.shape == shapes[name], problem
+    if problem.name in NORMS:  # two sums and ten operations, sized (|x| + mean|x|) / deviation * |weight| + |bias|
+        sizes = loops.outputs(problem, loops.rounded, magnitude=True)
+        share = Fraction(loops.work(problem) // max(answers[problem.outputs[0]].size, 1) + 16, 2**53)
+        for name, due in answers.items():
+            compare_within(problem, name, due, np.asarray(sizes[name], np.float64), share)
+        return
+    (due,), expected, (hi, lo) = answers.values(), problem.expected(), problem.truth()
     if problem.name in ONLY_SELECTING:
         assert np.array_equal(expected, np.asarray(due, np.float64)), problem
         assert np.array_equal(hi, expected), problem
         assert not lo.any(), problem
         return
-    if problem.name in NORMS:  # two sums and ten operations, sized (|x| + mean|x|) / deviation * |weight| + |bias|
-        size = np.asarray(loops.compute(problem, loops.rounded, magnitude=True), np.float64)
-        compare_within(problem, due, size, Fraction(loops.work(problem) // max(due.size, 1) + 16, 2**53))
-        return
     # |y - exact| <= (T + 2) u B in any order of summation, T terms; nothing where float64 holds every partial sum.
     size = np.asarray(loops.compute(problem, loops.modulus), np.float64)
     terms = loops.work(problem) // max(due.size, 1) + 1
     whole = is_whole(*problem.arrays().values()) and problem.name not in DIVIDING and bool(np.all(size < 2.0**53))
-    compare_within(problem, due, size, Fraction(0) if whole else Fraction(terms + 2, 2**53))
+    compare_within(problem, problem.outputs[0], due, size, Fraction(0) if whole else Fraction(terms + 2, 2**53))
 
 
-def compare_within(problem: Op, due: Any, size: Array, share: Fraction) -> None:
+def compare_within(problem: Op, name: str, due: Any, size: Array, share: Fraction) -> None:
     """`expected()` to that share of the size of the terms, `truth()` to 90 bits where x is float64."""
-    expected, (hi, lo) = problem.expected(), problem.truth()
+    expected, (hi, lo) = problem.references()[name], problem.truths()[name]
     for index in np.ndindex(due.shape):
         exact, magnitude = due[index], Fraction(float(size[index]))
         assert abs(Fraction(float(expected[index])) - exact) <= share * magnitude, (problem, index)
@@ -104,7 +111,7 @@ def test_edges_are_valid_and_right(op: type[Op], clause: Clause) -> None:
         problem = masked(clause.enforce(RandomPick(f"{clause.name} {i}", dtype_named(dtype), 1000)))
         assert type(problem) is op
         assert problem.broken_rules() == ()
-        assert problem.shape() == problem.expected().shape == loops.shape(problem)
+        assert problem.output_shape() == problem.references()[problem.outputs[0]].shape == loops.shape(problem)
         assert all(array.dtype == dtype for array in problem.arrays().values())
         if isinstance(problem, Composition):
             continue
@@ -203,8 +210,11 @@ def test_worked_examples_are_what_the_reference_gives(op: type[Op], clause: Clau
     for problem, output in worked:
         assert type(problem) is op
         assert problem.dtype == dtype_named(dtype)
-        assert problem.shape() == output.shape, problem
-        np.testing.assert_allclose(problem.expected(), output, rtol=1e-15, atol=0, err_msg=repr(problem))
+        printed = output if isinstance(output, tuple) else (output,)
+        given = {name: due for name, due in zip(problem.outputs, printed, strict=True) if due is not None}
+        assert problem.output_shapes() == {name: due.shape for name, due in given.items()}, problem
+        for name, due in given.items():
+            np.testing.assert_allclose(problem.references()[name], due, rtol=1e-15, atol=0, err_msg=repr(problem))
 
 
 @pytest.mark.parametrize(("op", "clause"), clauses("rule"))

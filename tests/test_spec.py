@@ -21,14 +21,11 @@ from .broken import TABLE
 
 # Demands whose operations are still to come. It only ever shrinks, and is empty when they are there.
 PENDING = {
-    "batch normalization": "BN-01 BN-02 BN-04 BN-05 BN-06 BN-07 BN-08 BN-09 BN-12 BN-13 BN-14 BN-15 BN-16 BN-18"
-    " LAW-N1 LAW-N2 LAW-N5 LAW-N6 LAW-N7 LAW-N8 LAW-N9 LAW-N10 LAW-N11",
-    "over several devices": "SBN-01 SBN-02 SBN-03 SBN-04 LAW-N12",
     "blocks with batch normalization": "BLK-03",
 }
 
 # Operations that the notes and the lecture speak of before there is a class.
-COMING = {"batch_norm2d", "sync_batch_norm2d"}
+COMING: set[str] = set()
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = pages()

@@ -5,6 +5,7 @@ A clause that no broken backend fails could be deleted without anyone noticing; 
 """
 
 from . import (
+    batch_norm,
     conv2d,
     convolve2d,
     dropout,
@@ -17,6 +18,7 @@ from . import (
     pad2d,
     pool,
     relu,
+    sync_batch_norm,
 )
 from .base import TABLE, Broken, Right
 
@@ -26,6 +28,7 @@ __all__ = [
     "TABLE",
     "Broken",
     "Right",
+    "batch_norm",
     "conv2d",
     "convolve2d",
     "dropout",
@@ -38,4 +41,5 @@ __all__ = [
     "pad2d",
     "pool",
     "relu",
+    "sync_batch_norm",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 
 from convspec.reference import InvalidProblem, Op
 
-from .base import Right, Tensor, broken, masked, significant
+from .base import Right, Tensor, broken, each, masked, significant
 
 
 @broken(every="dtype_is_that_of_x")
@@ -24,7 +24,7 @@ class AnswersLists(Right):
     """The result comes back as nested lists."""
 
     def answer(self, problem: Op) -> Any:
-        return super().answer(problem).tolist()
+        return each(super().answer(problem), lambda y: y.tolist())
 
 
 @broken(every="size_follows_the_formula")
@@ -40,8 +40,7 @@ class TransposesTheResult(Right):
     """Rows and columns of the result are exchanged, as a column-major library leaves them."""
 
     def answer(self, problem: Op) -> Any:
-        y = super().answer(problem)
-        return y.swapaxes(-1, -2) if y.ndim > 1 else np.append(y, y[-1:])
+        return each(super().answer(problem), lambda y: y.swapaxes(-1, -2) if y.ndim > 1 else np.append(y, y[-1:]))
 
 
 @broken(
@@ -56,7 +55,7 @@ class SqueezesTheResult(Right):
     """Axes of length one are lost."""
 
     def answer(self, problem: Op) -> Any:
-        return np.squeeze(super().answer(problem))
+        return each(super().answer(problem), np.squeeze)
 
 
 @broken(every="exact_on_integers within_the_bound")
@@ -64,9 +63,11 @@ class MissesTheLastElement(Right):
     """The loop over the outputs ends one too early and leaves the last at zero."""
 
     def answer(self, problem: Op) -> Any:
-        y = super().answer(problem)
-        y.reshape(-1)[-1:] = 0
-        return y
+        def missed(y: Tensor) -> Tensor:
+            y.reshape(-1)[-1:] = 0
+            return y
+
+        return each(super().answer(problem), missed)
 
 
 @broken(every="exact_on_integers within_the_bound")
@@ -74,7 +75,7 @@ class AnswersNaN(Right):
     """The output is never written: NaN throughout."""
 
     def answer(self, problem: Op) -> Any:
-        return np.full_like(super().answer(problem), np.nan)
+        return each(super().answer(problem), lambda y: np.full_like(y, np.nan))
 
 
 @broken(every="repeating_a_call_repeats_the_bits")
@@ -85,8 +86,8 @@ class RepeatsAllButTheLastBit(Right):
 
     def answer(self, problem: Op) -> Any:
         self.calls += 1
-        y = super().answer(problem)
-        return np.nextafter(y, np.inf, dtype=y.dtype) if self.calls % 2 else y
+        odd = self.calls % 2
+        return each(super().answer(problem), lambda y: np.nextafter(y, np.inf, dtype=y.dtype) if odd else y)
 
 
 @broken(every="images_are_independent")
@@ -152,6 +153,8 @@ class RefusesNegativeSteps(Right):
     avg_pool2d="an_empty_batch",
     relu="an_empty_array",
     linear="an_empty_batch no_inputs",
+    batch_norm2d="an_empty_batch",
+    sync_batch_norm2d="an_empty_batch",
     layer_norm="an_empty_batch",
     group_norm="an_empty_batch",
     instance_norm2d="an_empty_batch",
@@ -166,7 +169,7 @@ class FlattensTheImages(Right):
 
     def answer(self, problem: Op) -> Any:
         x = problem.arrays()["x"]
-        if problem.has_batch and not x.size:
+        if not x.size:
             raise ValueError("cannot reshape array of size 0 into unknown shape")
         return super().answer(problem)
 
@@ -181,16 +184,18 @@ class RoundsToEightBits(Right):
 
 @broken(every="repeating_a_call_repeats_the_bits", lenet5="every_layer_is_within_its_bound exact_on_integers")
 class RemembersTheLastCall(Right):
-    """The accumulator is not cleared where the last call had the same number of outputs."""
+    """An output starts at what the last one of as many elements left in the accumulator."""
 
     def __init__(self) -> None:
-        self.last = np.zeros(0)
+        self.last: dict[int, Tensor] = {}
 
     def answer(self, problem: Op) -> Any:
-        y = super().answer(problem)
-        if self.last.size == y.size and y.size:
-            y = y + self.last.reshape(y.shape)
-        self.last = y
+        return each(super().answer(problem), self.added)
+
+    def added(self, y: Tensor) -> Tensor:
+        if y.size in self.last:
+            y = y + self.last[y.size].reshape(y.shape)
+        self.last[y.size] = y
         return y
 
 
@@ -227,6 +232,13 @@ class SupportsRaises(Right):
     " padding_is_not_negative a_window_fits every_window_holds_input",
     relu="numbers_are_ordered",
     linear="ranks_are_right inner_sizes_agree bias_is_one_per_output",
+    batch_norm2d="x_has_four_axes weight_is_one_per_channel bias_is_one_per_channel running_mean_is_one_per_channel"
+    " running_var_is_one_per_channel running_statistics_come_together momentum_is_a_share more_than_one_value"
+    " evaluation_needs_running_statistics eps_is_not_negative",
+    sync_batch_norm2d="x_has_four_axes weight_is_one_per_channel bias_is_one_per_channel"
+    " running_mean_is_one_per_channel running_var_is_one_per_channel running_statistics_come_together"
+    " momentum_is_a_share more_than_one_value shards_are_whole shards_are_not_negative shards_add_up_to_the_batch"
+    " eps_is_not_negative",
     layer_norm="axes_is_whole axes_leave_the_images weight_has_the_normalized_shape bias_has_the_normalized_shape"
     " eps_is_not_negative",
     group_norm="x_has_four_axes weight_is_one_per_channel bias_is_one_per_channel groups_is_whole groups_is_positive"

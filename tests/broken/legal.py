@@ -14,6 +14,7 @@ from convspec.reference.window import windows
 from .base import Right, Tensor, rounded, significant, wide
 from .conv2d import RightConv2d
 from .dropout import Drops
+from .legal_batch_norm import LEGAL_BATCH_NORM
 from .locally_connected2d import RightLocallyConnected2d
 
 
@@ -427,4 +428,5 @@ LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
     (DrawsIntegers, ("dropout", "dropout2d")),
     (DrawsByCounting, ("dropout", "dropout2d")),
     (AnswersInFortranOrder, ("dropout2d",)),
+    *LEGAL_BATCH_NORM,
 )
