@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .avg_pool2d import AvgPool2d
+from .batch_norm2d import BatchNorm2d
 from .composition import Composition, Layer
 from .conv2d import Conv2d
 from .examples import image, output
 from .group_norm import GroupNorm
 from .instance_norm2d import InstanceNorm2d
-from .laws import cropped, enlarged
+from .laws import cropped, enlarged, small
 from .layer_norm import LayerNorm
 from .local_response_norm import LocalResponseNorm
 from .max_pool2d import MaxPool2d
@@ -31,6 +32,18 @@ Worked = list[tuple[Any, Array]]
 NONE = ((0, 0), (0, 0))
 
 
+def _batch_norm(block: ConvBlock, x: Tensor) -> Op:
+    return BatchNorm2d(
+        x=x,
+        weight=block.scale,
+        bias=block.shift,
+        running_mean=block.running_mean,
+        running_var=block.running_var,
+        training=block.training,
+        eps=block.eps,
+    )
+
+
 def _layer_norm(block: ConvBlock, x: Tensor) -> Op:
     return LayerNorm(x=x, weight=block.scale, bias=block.shift, axes=3, eps=block.eps)
 
@@ -45,6 +58,7 @@ def _instance_norm(block: ConvBlock, x: Tensor) -> Op:
 
 # What may stand between the convolution and the rectifier.
 NORMALIZATIONS: dict[str, Callable[[Any, Tensor], Op]] = {
+    "batch": _batch_norm,
     "group": _group_norm,
     "layer": _layer_norm,
     "instance": _instance_norm,
@@ -70,12 +84,15 @@ class ConvBlock(Composition):
     bias: Tensor | None = None  # (K) of the convolution
     scale: Tensor | None = None  # (K) weight of the normalization; (K, I, J) for layer normalization
     shift: Tensor | None = None  # (K) its bias; (K, I, J) for layer normalization
+    running_mean: Tensor | None = None  # (K) of batch normalization
+    running_var: Tensor | None = None  # (K) of batch normalization
     stride: Pair = (1, 1)  # of the convolution: rows, columns
     padding: Padding = ((0, 0), (0, 0))  # of the convolution: (top, bottom), (left, right)
     padding_mode: str = "zeros"  # zeros, replicate, reflect or circular
     dilation: Pair = (1, 1)  # of the convolution: rows, columns
     groups: int = 1  # of the convolution
-    normalization: str = "none"  # none, group, layer or instance
+    normalization: str = "none"  # none, batch, group, layer or instance
+    training: bool = False  # of batch normalization
     norm_groups: int = 1  # groups of a group normalization
     eps: float = 1e-5  # added to the variances
     pooling: str = "none"  # none, max or avg
@@ -139,6 +156,8 @@ class ConvBlock(Composition):
             "bias": values(random, (k,), kind) if pick.flag(0.6) else None,
             "scale": 1 + values(random, normed, "normal") / 4 if affine else None,
             "shift": values(random, normed, "normal") if affine else None,
+            "running_mean": values(random, (k,), "normal") if normalization == "batch" else None,
+            "running_var": 0.5 + random.random(k) if normalization == "batch" else None,
         }
         return cls(
             **cast(dict[str, Any], {name: None if a is None else a.astype(pick.dtype) for name, a in made.items()}),
@@ -146,6 +165,7 @@ class ConvBlock(Composition):
             padding=((rows.before, rows.after), (columns.before, columns.after)),
             groups=groups,
             normalization=normalization,
+            training=normalization == "batch" and pick.flag(),
             norm_groups=pick.one_of([g for g in range(1, k + 1) if k % g == 0]),
             eps=pick.one_of((1e-5, 0.5)),
             pooling=pooling,
@@ -173,7 +193,8 @@ class ConvBlock(Composition):
         name = pick.one_of(tuple(NORMALIZATIONS))
         k = self.weight.shape[0]
         scale = None if name == "layer" or self.scale is None else np.resize(self.scale, (k,))
-        block = self.but(normalization=name, scale=scale, shift=None)
+        running = {"running_mean": np.zeros(k, self.dtype), "running_var": np.ones(k, self.dtype)}
+        block = self.but(normalization=name, scale=scale, shift=None, **running)
         x = run.values(block.convolved(self.x)).astype(self.dtype)
         steps = pick.integer(0, 3), pick.integer(1, 3)
         there = run(block.normalized(np.roll(x, steps, (2, 3))))
@@ -215,6 +236,33 @@ class ConvBlock(Composition):
         by = a * stride[0] * pool_stride[0], b * stride[1] * pool_stride[1]
         here = run(block).rearranged(lambda y: np.roll(y, (a, b), (2, 3)))
         return alike(run, block.but(x=np.roll(block.x, by, (2, 3))), here), here
+
+    @law("BLK-03, LAW-N9")
+    def batch_normalization_folds_into_the_convolution(self, run: Run, pick: Pick) -> Sides | None:
+        """In evaluation, filters times s and a bias of (bias - mean)*s + shift, s = scale/sqrt(variance + eps), do what
+        convolution and batch normalization do: here with s and all else exact."""
+        k = self.weight.shape[0]
+        s = 2.0 ** (np.arange(k) % 3)
+        whole = np.arange(k) % 5 - 2.0
+        bias = np.zeros(k) if self.bias is None else np.asarray(small(self.bias), np.float64)
+        made = {"scale": 2 * s, "shift": whole[::-1], "running_mean": whole, "running_var": np.full(k, 3.5)}
+        block = self.but(
+            x=small(self.x),
+            weight=small(self.weight),
+            bias=bias.astype(self.dtype),
+            normalization="batch",
+            training=False,
+            eps=0.5,
+            **{name: array.astype(self.dtype) for name, array in made.items()},
+        )
+        weight = np.asarray(block.weight, np.float64) * s[:, None, None, None]
+        one = block.but(
+            weight=weight.astype(self.dtype),
+            bias=((bias - whole) * s + whole[::-1]).astype(self.dtype),
+            normalization="none",
+            **dict.fromkeys(made),
+        )
+        return run(block), run(one)
 
     # Worked.
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from .dot import as_float
 from .normalize import reference
 from .rounding import FORMATS, Arithmetic, Bound
-from .sets import Statistics, errors, lost, statistics
+from .sets import Statistics, errors, found_in, held, lost
 
 Array = npt.NDArray[np.float64]
 Normalization = Any  # an operation with x, weight, bias and eps, and `sets`
@@ -32,25 +32,26 @@ def passed_on(problem: Normalization, off: Array, arithmetic: Arithmetic) -> Bou
     mu then moves by at most mean(D), and v by at most 2*mean(|x-mu|*D) + mean(D^2), the x - mu having mean zero. Both
     are added to dmu and dv, which are those of the largest sets that can be reached. In x - mu stands D beside dmu, in
     the folded form |x| + D for |x|; the last addition rounds a result that is off itself, (1+u).
-    The reference's own roundings are m + 16 more.
+    The reference's own roundings are m + 16 more. A mean and a variance that are given do not move.
     """
     sets = problem.sets
     shape, out, acc, u = problem.x.shape, arithmetic.out, arithmetic.acc, arithmetic.unit
     x, d = as_float(problem.x).reshape(sets.shape), off.reshape(sets.shape)
-    found = statistics(x, sets.axes)
+    given, found = held(problem) is not None, found_in(problem)
     weight, bias = _affine(problem)
     y = as_float(reference(problem)).reshape(sets.shape)
     v, eps, w, flush = found.variance, problem.eps, np.abs(weight), lost(arithmetic)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        drift = d.mean(axis=sets.axes, keepdims=True)
-        swing = (d * (2 * np.abs(x - found.mean) + d)).mean(axis=sets.axes, keepdims=True)
+        drift = d.mean(axis=sets.axes, keepdims=True) * (not given)
+        swing = (d * (2 * np.abs(x - found.mean) + d)).mean(axis=sets.axes, keepdims=True) * (not given)
         most = Statistics(
             np.abs(found.mean) + drift,
             v + swing,
             found.modulus + drift,
             found.largest + d.max(axis=sets.axes, keepdims=True),
         )
-        dmu, dv = errors(most, sets.count, arithmetic)
+        none = np.zeros(most.mean.shape)
+        dmu, dv = (none, none) if given else errors(most, sets.count, arithmetic)
         dmu, dv = dmu + drift, dv + swing
         r = (v + eps) ** -0.5
         high = (np.maximum(v - dv, 0) + eps * (1 - 2 * u)) ** -0.5
@@ -69,9 +70,11 @@ def passed_on(problem: Normalization, off: Array, arithmetic: Arithmetic) -> Bou
         size = w * r * (np.abs(x) + d + most.modulus) + np.abs(bias)
         error = error + (sets.count + 16) * FORMATS["float64"].unit * size
         error = np.where(np.isnan(error), np.inf, error)
-        overflows = ~(sets.count * (most.variance + most.mean**2) < acc.largest / 2)
+        overflows = np.asarray(~(sets.count * (most.variance + most.mean**2) < acc.largest / 2))
+        if given:  # no sum of squares, but outputs of any size before the weight
+            overflows = ~((np.abs(x) + d + most.mean) * root < acc.largest)
         overflows = overflows | ~(np.abs(y) + size + np.where(np.isinf(error), 0.0, error) < acc.largest)
-    forced = ((weight == 0) | (most.largest == 0)) & (eps > 0) & ~overflows
+    forced = ((weight == 0) | ((most.largest == 0) & (not given))) & (eps > 0) & ~overflows
     whole = (np.abs(y) + size) * np.ones(x.shape)
     error = np.where(forced, 0.0, error)
     return Bound(error.reshape(shape), forced.reshape(shape), overflows.reshape(shape), whole.reshape(shape))
@@ -81,7 +84,7 @@ def spread(problem: Normalization, came: Array, arithmetic: Arithmetic) -> Array
     """A model of the error's standard deviation: x of deviation `came` through (x - mu)*r*weight, roundings of 0.4u."""
     sets = problem.sets
     x, s = as_float(problem.x).reshape(sets.shape), came.reshape(sets.shape)
-    found = statistics(x, sets.axes)
+    found = found_in(problem)
     weight, bias = _affine(problem)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         wr = np.abs(weight) * (found.variance + problem.eps) ** -0.5

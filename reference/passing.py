@@ -139,6 +139,7 @@ _PASSING: dict[str, Callable[[Any, Array, Bound, Arithmetic], Bound]] = {
     "avg_pool2d": _through_average,
     "max_pool2d": _through_maximum,
     "relu": _through_relu,
+    "batch_norm2d": _through_norm,
     "layer_norm": _through_norm,
     "group_norm": _through_norm,
     "instance_norm2d": _through_norm,

@@ -385,6 +385,9 @@ def torch_layer(torch: Any, p: Any, x: Any) -> Any:
         return getattr(functional, p.name)(x, p.kernel_size, p.stride, pad)
     if p.name == "layer_norm":
         return functional.layer_norm(x, x.shape[1:], *torch_affine(torch, p), p.eps)
+    if p.name == "batch_norm2d":
+        running = [None if p.training else torch_image(torch, a) for a in (p.running_mean, p.running_var)]
+        return functional.batch_norm(x, *running, *torch_affine(torch, p), p.training, 0.0, p.eps)
     groups = p.groups if p.name == "group_norm" else x.shape[1]
     return functional.group_norm(x, groups, *torch_affine(torch, p), p.eps)
 

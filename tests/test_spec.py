@@ -20,9 +20,7 @@ from convspec.reference.notes import derivation, noted, notes_of, versions
 from .broken import TABLE
 
 # Demands whose operations are still to come. It only ever shrinks, and is empty when they are there.
-PENDING = {
-    "blocks with batch normalization": "BLK-03",
-}
+PENDING: dict[str, str] = {}
 
 # Operations that the notes and the lecture speak of before there is a class.
 COMING: set[str] = set()

@@ -168,7 +168,10 @@ class AnswersInFortranOrder(Right):
     """The result lies in memory with its first axis fastest."""
 
     def answer(self, problem: Op) -> Any:
-        return np.asfortranarray(super().answer(problem))
+        y = super().answer(problem)
+        if isinstance(y, tuple):
+            return tuple(None if one is None else np.asfortranarray(one) for one in y)
+        return np.asfortranarray(y)
 
 
 class AnswersReadOnly(Right):
