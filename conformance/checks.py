@@ -15,6 +15,7 @@ import numpy.typing as npt
 from convspec.reference import SPECIFIED, Clause, Composition, Op
 from convspec.reference.measured import Measured
 from convspec.reference.op import CORE, STRICT, clause_text
+from convspec.reference.rounding import is_whole
 
 from .case import Case, Inapplicable
 from .compare import Evidence, Violation, agree, formed, judge
@@ -37,8 +38,9 @@ def dtype_is_that_of_x(case: Case) -> None:
 
 def exact_on_integers(case: Case) -> None:
     """Where every order of summation is exact, the result is exact: the true integer, rounded once to the dtype."""
-    if isinstance(case.problem, Composition) and not case.bound().forced.any():  # before its many layers are asked
-        raise Inapplicable("no output element is forced")
+    problem = case.problem
+    if isinstance(problem, Composition) and not (is_whole(problem.arrays()["x"]) and case.bound().forced.any()):
+        raise Inapplicable("no output element is forced")  # told before its many layers are asked
     answers = case.answers(case.problem)
     truths = case.truths(case.problem, answers)
     forced = {name: truth.bound.forced for name, truth in truths.items()}

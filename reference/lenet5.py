@@ -218,7 +218,7 @@ class LeNet5(Composition):
     @edge("NET-03")
     def an_image_of_28_by_28(cls: Any, pick: Pick) -> LeNet5:
         """A smaller image padded by 2 has the same sizes from the first layer on."""
-        return cls.made(pick.dtype, pick.integer(0, 15), NARROW[1], kind="integers", side=28)  # type: ignore[no-any-return]
+        return _few(str(pick.dtype), pick.integer(0, 7), "modern", NARROW[1], 28)
 
     @edge("NET-01, NET-02")
     def the_form_of_1998(cls: Any, pick: Pick) -> LeNet5:
@@ -228,17 +228,19 @@ class LeNet5(Composition):
     @edge("GEN-14")
     def an_empty_batch(cls: Any, pick: Pick) -> LeNet5:
         """No images give no answers, through every layer."""
-        problem: LeNet5 = cls.made(pick.dtype, 0, NARROW[0], form=pick.one_of(FORMS))
-        return problem.but(x=problem.x[:0])
+        return _few(str(pick.dtype), 0, pick.one_of(FORMS), NARROW[0], n=0)
 
 
-@lru_cache(maxsize=16)
-def _few(dtype: str, number: int, form: str) -> LeNet5:
-    """A few networks of the published size, which cost too much to be made and judged anew for every case."""
+@lru_cache(maxsize=24)
+def _few(
+    dtype: str, number: int, form: str, widths: tuple[int, ...] = PUBLISHED, side: int = 32, n: int = 1
+) -> LeNet5:
+    """One of a few networks: those of the published size cost too much to be made and judged anew for every case."""
     from .rounding import dtype_named
 
     kind = "normal" if form == "1998" or number % 2 else "integers"
-    return LeNet5.made(dtype_named(dtype), number, kind=kind, form=form, pooling=("max", "avg")[number // 2])
+    pooling = ("max", "avg")[number // 2 % 2]
+    return LeNet5.made(dtype_named(dtype), number, widths, kind=kind, n=n, form=form, pooling=pooling, side=side)
 
 
 def connected(filters: int, channels: int) -> npt.NDArray[np.bool_]:
