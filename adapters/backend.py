@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from convspec.reference import NETWORKS, OPS, Op
+from convspec.reference import NETWORKS, OPS, Composition, Op
 from convspec.reference.rounding import DECLARED, FORMATS, Arithmetic
 
 
@@ -124,6 +124,14 @@ class Backend:
         if declared != "ieee" and declared not in DECLARED:
             raise CannotLoad(f"{self.key}: arithmetic {declared!r} is unknown; known are ieee, {', '.join(DECLARED)}")
         return Arithmetic.named(declared, dtype)
+
+    def arithmetic_of(self, problem: Op) -> Arithmetic:
+        """The arithmetic declared for a problem; for a network, the loosest of those of its layers."""
+        dtype = str(problem.dtype)
+        if isinstance(problem, Composition):
+            names = sorted({layer.name for layer in problem.layers()})
+            return Arithmetic.loosest([self.arithmetic(name, dtype) for name in names])
+        return self.arithmetic(problem.name, dtype)
 
     @property
     def relaxed(self) -> str:

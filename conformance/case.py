@@ -78,7 +78,7 @@ class Case:
         """Whatever the backend returns for a valid problem. Its exceptions are violations."""
         problem = problem or self.problem
         if isinstance(problem, Composition):
-            return problem.follow(self.answer)
+            return problem.follow(lambda layer: self.layer(layer, restore=restore))
         if not self.backend.offers(problem.name):
             raise Unsupported(f"the backend has no {problem.name}")
         with self._clock.stage("backend"):
@@ -102,9 +102,19 @@ class Case:
         """The outputs for a valid problem by name, each of the right type, dtype and shape."""
         problem.validate()
         answers = formed(problem, self.raw(problem))
+        if not isinstance(problem, Composition):  # of which the layers are the calls
+            self._note(problem, answers)
+        return answers
+
+    def layer(self, problem: Op, *, restore: bool = True) -> Tensor:
+        """The first output of a layer of a valid network, whose rules were looked at with the network's."""
+        answers = formed(problem, self.raw(problem, restore=restore))
+        self._note(problem, answers)
+        return answers[problem.outputs[0]]
+
+    def _note(self, problem: Op, answers: dict[str, Tensor]) -> None:
         # Copies: a backend may hand out one buffer again and again.
         self.calls.append((problem, {name: np.array(answer) for name, answer in answers.items()}))
-        return answers
 
     def answer(self, problem: Op) -> Tensor:
         """The first output for a valid problem: the only one of most operations."""
@@ -131,6 +141,11 @@ class Case:
     def _as_read(self, problem: Op, answers: dict[str, Tensor]) -> Op:
         return problem.settled(answers[problem.outputs[0]]).declared(self.backend.conventions)
 
+    def bound(self) -> Bound:
+        """How far the answer to the case's problem may be off, of an operation with one output and no chance."""
+        problem = self.problem.declared(self.backend.conventions)
+        return self._oracle.bounds(problem, self.arithmetic)[problem.outputs[0]]
+
     def convention(self, name: str) -> str:
         """What the backend declares for a choice that the specification leaves open."""
         return self.backend.conventions.get(name, "")
@@ -140,7 +155,7 @@ class Case:
         return self.arithmetic.input_rounding > 0
 
     def _arithmetic(self, problem: Op) -> Arithmetic:
-        return self.backend.arithmetic(problem.name, str(problem.dtype))
+        return self.backend.arithmetic_of(problem)
 
 
 def _measured(value: npt.NDArray[np.float64], bound: Bound) -> Measured:

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convspec.reference import SPECIFIED, Clause, Op
+from convspec.reference import SPECIFIED, Clause, Composition, Op
+from convspec.reference.measured import Measured
 from convspec.reference.op import CORE, STRICT, clause_text
+from convspec.reference.rounding import is_whole
 
 from .case import Case, Inapplicable
 from .compare import Evidence, Violation, agree, formed, judge
+from .layer_checks import answers_stay_as_they_were_given, every_layer_is_within_its_bound, note_spread
 
 Tensor = npt.NDArray[Any]
 
@@ -29,11 +32,15 @@ def size_follows_the_formula(case: Case) -> None:
 
 def dtype_is_that_of_x(case: Case) -> None:
     """The output has the dtype of x."""
+    case.problem.validate()
     formed(case.problem, case.raw(), shape=False)
 
 
 def exact_on_integers(case: Case) -> None:
     """Where every order of summation is exact, the result is exact: the true integer, rounded once to the dtype."""
+    problem = case.problem
+    if isinstance(problem, Composition) and not (is_whole(problem.arrays()["x"]) and case.bound().forced.any()):
+        raise Inapplicable("no output element is forced")  # told before its many layers are asked
     answers = case.answers(case.problem)
     truths = case.truths(case.problem, answers)
     forced = {name: truth.bound.forced for name, truth in truths.items()}
@@ -50,6 +57,7 @@ def within_the_bound(case: Case) -> None:
     if all(where.all() for where in vacuous) and any(where.size for where in vacuous):
         raise Inapplicable("the bound says nothing about any element", vacuous=True)
     case.tally.add(judge(case.problem, answers, truths, case.arithmetic), case.problem.summary())
+    note_spread(case, answers, truths)
 
 
 def repeating_a_call_repeats_the_bits(case: Case) -> None:
@@ -69,8 +77,15 @@ def images_are_independent(case: Case) -> None:
     n = problem.arrays()["x"].shape[0]
     if n < 2:
         raise Inapplicable("a batch of one")
+    if isinstance(problem, Composition) and problem.mixes_images:
+        raise Inapplicable("a layer in which images act on each other")
     k = case.pick.integer(0, n - 1)
-    agree(problem, case(problem)[k : k + 1], case(problem.image(k)))
+    alone = problem.image(k)
+    whole = case(problem)[k : k + 1]
+    if isinstance(problem, Composition):  # made of the same terms, and bounds of networks cost a lot
+        agree(problem, whole, Measured(case.values(alone), whole.tolerance))
+    else:
+        agree(problem, whole, case(alone))
 
 
 def arguments_are_not_modified(case: Case) -> None:
@@ -158,6 +173,17 @@ CHECKS: tuple[tuple[Check, str, str], ...] = (
     (repeating_a_call_repeats_the_bits, CORE, "GEN-09"),
 )
 
+# What is looked at in networks: of a view or a dtype, each layer's own check says as much.
+OF_NETWORKS: tuple[tuple[Check, str, str], ...] = (
+    (every_layer_is_within_its_bound, CORE, "GEN-07, BLK-01"),
+    *(
+        (check, level, source + ", LAW-A9" * (check is images_are_independent))
+        for check, level, source in CHECKS
+        if check not in (dtype_is_that_of_x, views_equal_copies)
+    ),
+    (answers_stay_as_they_were_given, STRICT, "GEN-10"),
+)
+
 
 def clauses_of(op: type[Op], level: str = STRICT) -> tuple[Clause, ...]:
     """Every clause of an operation: the checks that hold for all, then its own rules, examples, edges and laws."""
@@ -170,7 +196,7 @@ def clauses_of(op: type[Op], level: str = STRICT) -> tuple[Clause, ...]:
             source=source,
             enforce=check,
         )
-        for check, wanted, source in CHECKS
+        for check, wanted, source in (OF_NETWORKS if issubclass(op, Composition) else CHECKS)
         if op.has_batch or check is not images_are_independent
     ]
     kinds = ("rule", "example", "edge", "law")

@@ -63,6 +63,7 @@ class Tally:
 
     worst: float | None = None
     where: str = ""
+    rms: float | None = None  # the largest root mean square of error over its modelled deviation: networks only
     sizes: list[float] = field(default_factory=list)
 
     def add(self, ratio: float, where: str) -> None:

@@ -156,6 +156,7 @@ class Engine:
             cases=cases,
             worst=trial.tally.worst,
             worst_case=trial.tally.where,
+            rms=trial.tally.rms,
         )
         if tried.failures:
             cell.status = _worst(tried)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from convspec.adapters import Backend
+from convspec.adapters import Backend, Unsupported
 from convspec.reference.pick import ReplayPick
 
 from .checks import all_clauses
+from .compare import Violation
 from .engine import operation_named, tried_on
 from .sweep import Clock, Oracle
 from .trial import Trial
@@ -16,7 +17,10 @@ def replay(clause: str, backend: Backend, dtype: str, choices: list[int], budget
     named = {c.name: c for c in all_clauses()}[clause]
     clock = Clock()
     trial = Trial(named, operation_named(named.op), backend, dtype, Oracle(clock), clock)
-    violation = tried_on(trial, ReplayPick(choices, trial.dtype, budget))
+    if named.kind == "example":
+        violation = _worked(trial)
+    else:
+        violation = tried_on(trial, ReplayPick(choices, trial.dtype, budget))
     if violation is None:
         print(f"{clause} holds for {backend.key} on this case")
         return 0
@@ -27,3 +31,15 @@ def replay(clause: str, backend: Backend, dtype: str, choices: list[int], budget
         if case.note:
             print(case.note)
     return 1
+
+
+def _worked(trial: Trial) -> Violation | None:
+    """The violation of the first worked problem that fails."""
+    for problem, output in trial.examples():
+        try:
+            trial.worked(problem, output, ReplayPick([], trial.dtype, 0))
+        except Violation as violation:
+            return violation
+        except Unsupported:
+            continue
+    return None

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convspec.reference import Op
+from convspec.adapters import Unsupported
+from convspec.reference import Composition, Op
 from convspec.reports.record import ArrayInfo, Failure
 
 from .compare import Evidence, Violation, accepted
@@ -39,7 +40,9 @@ def describe(found: Found, dtype: str) -> tuple[Failure, str]:
     trial, violation = found.trial, found.violation
     case = violation.case
     told = violation.evidence or Evidence(case.problem)
-    shown = told if told.direct else _blamed(trial, violation) or _spoilt(violation, told)
+    network = isinstance(told.problem, Composition)
+    blamed = None if told.direct and not network else _blamed(trial, violation)
+    shown = blamed or (told if told.direct else _spoilt(violation, told))
     problem = shown.problem
     identity = f"{trial.backend.key} {trial.clause.name} {dtype} {problem.name} {code(problem)}"
     failure = Failure(
@@ -71,6 +74,8 @@ def describe(found: Found, dtype: str) -> tuple[Failure, str]:
     # What is due of a drawn result follows from the answer itself: a script with this one's numbers would accuse a
     # backend that has been mended and draws otherwise.
     alone = trial.clause.kind == "rule" or (shown.direct and shown.expected is not None and not problem.random)
+    if isinstance(problem, Composition) or (isinstance(case.problem, Composition) and not _repeats(case, shown)):
+        alone = False
     if alone:
         script = standalone(trial, failure, shown)
     else:
@@ -83,7 +88,7 @@ def _blamed(trial: Trial, violation: Violation) -> Evidence | None:
     for problem, answers in violation.case.calls:
         if not _finite(problem) or problem.elements() > SHOWN:
             continue
-        arithmetic = trial.backend.arithmetic(problem.name, str(problem.dtype))
+        arithmetic = trial.backend.arithmetic_of(problem)
         for name, truth in violation.case.truths(problem, answers).items():
             ok, _ = accepted(answers[name], truth, arithmetic)
             if not ok.all():
@@ -91,6 +96,19 @@ def _blamed(trial: Trial, violation: Violation) -> Evidence | None:
                 wrong = int((~ok).sum())
                 return Evidence(problem, answers[name], truth.hi, truth.bound.tolerance, worst, wrong, output=name)
     return None
+
+
+def _repeats(case: Any, shown: Evidence) -> bool:
+    """Is this one call wrong by itself? A layer may go wrong only after those before it."""
+    if shown.worst is None or shown.bound is None or shown.expected is None:
+        return True
+    try:
+        again = case.answers(shown.problem)[shown.output]
+    except (Violation, Unsupported):
+        return True
+    with np.errstate(all="ignore"):
+        error = abs(float(again[shown.worst]) - float(shown.expected[shown.worst]))
+    return not error <= float(shown.bound[shown.worst])
 
 
 def _spoilt(violation: Violation, told: Evidence) -> Evidence:

@@ -220,7 +220,7 @@ def standalone(trial: Trial, failure: Failure, shown: Evidence) -> str:
         return text + _REFUSE.format(method=problem.name)
     bound = shown.bound
     if bound is None:
-        bound = problem.judgements(backend.arithmetic(problem.name, str(problem.dtype)))[shown.output].tolerance
+        bound = problem.judgements(backend.arithmetic_of(problem))[shown.output].tolerance
     assert shown.expected is not None
     return text + _COMPARE.format(
         method=problem.name,

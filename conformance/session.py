@@ -246,7 +246,7 @@ def _backend_info(backend: Backend, dtypes: tuple[str, ...]) -> BackendInfo:
         arithmetic=backend.relaxed or "ieee",
         fingerprint=backend.fingerprint,
         dtypes=list(dtypes),
-        operations=list(backend.operations),
+        operations=[op.name for op in SPECIFIED if backend.offers(op.name)],
         conventions=dict(backend.conventions),
         notes=backend.notes,
     )

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from convspec.adapters import Backend, Lost, Unsupported
-from convspec.reference import Clause, Op
+from convspec.reference import Clause, Composition, Op
 from convspec.reference.pick import Pick
 from convspec.reference.rounding import dtype_named
 
 from .case import Case, Inapplicable, called, gone
 from .compare import Evidence, Tally, Truth, Violation, agree, judge
+from .layer_checks import judge_calls
 from .sweep import Clock, Oracle
 
 RESULTS = ("passed", "failed", "unsupported", "inapplicable")
@@ -95,6 +96,8 @@ class Trial:
             if self.clause.may_refuse and violation.cause.startswith("raised"):
                 return
             raise
+        if isinstance(case.problem, Composition):  # the end says little about a first layer
+            judge_calls(case)
         judge(case.problem, answers, case.truths(case.problem, answers), case.arithmetic)
 
     def _rule(self, case: Case) -> None:

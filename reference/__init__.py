@@ -13,12 +13,14 @@ from .batch_norm2d import BatchNorm2d
 from .composition import Composition
 from .conv2d import Conv2d
 from .conv2d_backward import Conv2dBackward
+from .conv_block import ConvBlock
 from .convolve2d import Convolve2d
 from .dropout import Dropout
 from .dropout2d import Dropout2d
 from .group_norm import GroupNorm
 from .instance_norm2d import InstanceNorm2d
 from .layer_norm import LayerNorm
+from .lenet5 import LeNet5
 from .linear import Linear
 from .linear_backward import LinearBackward
 from .local_response_norm import LocalResponseNorm
@@ -30,6 +32,7 @@ from .pad2d import Pad2d
 from .pixel_group_norm import PixelGroupNorm
 from .relu import Relu
 from .relu_backward import ReluBackward
+from .stack import Stack
 from .sync_batch_norm2d import SyncBatchNorm2d
 
 # The table of contents.
@@ -59,7 +62,7 @@ OPS: tuple[type[Op], ...] = (
 )
 
 # Networks made of them: a backend that has the operations is asked for these too.
-NETWORKS: tuple[type[Composition], ...] = ()
+NETWORKS: tuple[type[Composition], ...] = (Stack, ConvBlock, LeNet5)
 
 # All that is specified.
 SPECIFIED: tuple[type[Op], ...] = (*OPS, *NETWORKS)
@@ -75,6 +78,7 @@ __all__ = [
     "Composition",
     "Conv2d",
     "Conv2dBackward",
+    "ConvBlock",
     "Convolve2d",
     "Dropout",
     "Dropout2d",
@@ -82,6 +86,7 @@ __all__ = [
     "InstanceNorm2d",
     "InvalidProblem",
     "LayerNorm",
+    "LeNet5",
     "Linear",
     "LinearBackward",
     "LocalResponseNorm",
@@ -93,6 +98,7 @@ __all__ = [
     "PixelGroupNorm",
     "Relu",
     "ReluBackward",
+    "Stack",
     "SyncBatchNorm2d",
     "Undetermined",
 ]

@@ -332,7 +332,7 @@ C = TypeVar("C", bound=type[Op])
 @dataclass_transform(kw_only_default=True, frozen_default=True, eq_default=False)
 def operation(cls: C) -> C:
     """Make a class an operation: a frozen, keyword-only dataclass whose tagged methods are its clauses."""
-    cls.name = snake_case(cls.__name__)
+    cls.name = vars(cls).get("name", "") or snake_case(cls.__name__)
     cls._tensors = frozenset(k for k, v in inspect.get_annotations(cls).items() if str(v).startswith("Tensor"))
     dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)(cls)
     cls.clauses = tuple(_clauses(cls, cls.name))

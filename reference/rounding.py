@@ -7,6 +7,7 @@ fused multiply-add and wider accumulator; each constant is forced by the derivat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,6 +117,21 @@ class Arithmetic:
         if name == "ieee" or strict.storage != "float32":
             return strict
         return replace(strict, name=name, **DECLARED[name])
+
+    @classmethod
+    def loosest(cls, several: Sequence[Arithmetic]) -> Arithmetic:
+        """What several operations of one storage format compute in, taken together: of each part, the least exact."""
+        names = sorted({one.name for one in several} - {"ieee"})
+        narrow = [one.statistics for one in several if one.statistics]
+        return cls(
+            name="+".join(names) or "ieee",
+            storage=several[0].storage,
+            accumulator=min((one.accumulator for one in several), key=lambda name: FORMATS[name].p),
+            unit_factor=max(one.unit_factor for one in several),
+            input_rounding=max(one.input_rounding for one in several),
+            flush_to_zero=any(one.flush_to_zero for one in several),
+            statistics=min(narrow, key=lambda name: FORMATS[name].p, default=""),
+        )
 
     @property
     def out(self) -> Format:

@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 from convspec.reports.grids import Comparison, Grid, compare, draw
 from convspec.reports.record import (
+    FAR_FROM_THE_MODEL,
     ArrayInfo,
     BackendInfo,
     Cases,
@@ -57,6 +58,7 @@ class Variant:
     status: Status
     ratio: Ratio | None
     link: str
+    warning: str = ""
 
 
 @dataclass
@@ -343,7 +345,19 @@ def _box(backend: BackendInfo, clause: ClauseInfo, cells: list[Cell], failure_id
 
 
 def _variant(backend: BackendInfo, cell: Cell, failure_ids: set[str]) -> Variant:
-    return Variant(backend.name, cell, status_of(cell.status), _ratio([cell]), _link(cell, failure_ids))
+    ratio, link = _ratio([cell]), _link(cell, failure_ids)
+    return Variant(backend.name, cell, status_of(cell.status), ratio, link, _warning(cell))
+
+
+def _warning(cell: Cell) -> str:
+    """What to say where a network's errors are far larger than a model of rounding makes them; else nothing."""
+    try:
+        rms = float(cell.rms or 0.0)
+    except ValueError:
+        return ""
+    if rms <= FAR_FROM_THE_MODEL:
+        return ""
+    return f"errors are {rms:.3g} times what rounding at random would give, a warning and no verdict"
 
 
 def _link(cell: Cell, failure_ids: set[str]) -> str:

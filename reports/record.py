@@ -29,6 +29,10 @@ import msgspec
 
 SCHEMA = "convspec-results/1"
 
+# A network's errors are told of where they are so many times what a model of rounding gives: legitimate backends stay
+# below 2, products of 11 bits give thousands. A warning and no verdict.
+FAR_FROM_THE_MODEL = 10.0
+
 T = TypeVar("T")
 
 
@@ -109,6 +113,7 @@ class Cell(msgspec.Struct, kw_only=True):
     cases: Cases = msgspec.field(default_factory=Cases)
     worst: float | str | None = None  # largest error over bound among executed cases
     worst_case: str = ""
+    rms: float | str | None = None  # of networks: root mean square of error over its modelled deviation, the largest
     failure: str = ""  # id of the failure, if there is one
 
 

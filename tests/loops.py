@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from convspec.reference import Op
+from convspec.reference import Composition, Op
 
 
 def count(length: int, taps: int, stride: int, dilation: int, before: int, after: int, ceil: bool = False) -> int:
@@ -121,6 +121,8 @@ def in_a_channel(p: Any) -> int:
 
 def shape(p: Any) -> tuple[int, ...]:
     """The shape of the answer, by counting."""
+    if isinstance(p, Composition):
+        return p.follow(lambda layer: np.zeros(shape(layer))).shape
     if p.name == "linear":
         return p.x.shape[0], p.weight.shape[0]
     if p.name == "conv2d":

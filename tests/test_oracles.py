@@ -12,18 +12,20 @@ import numpy.typing as npt
 import pytest
 
 from convspec.reference import (
-    OPS,
+    SPECIFIED,
     AvgPool2d,
     AvgPool2dBackward,
     BatchNorm2d,
     Conv2d,
     Conv2dBackward,
+    ConvBlock,
     Convolve2d,
     Dropout,
     Dropout2d,
     GroupNorm,
     InstanceNorm2d,
     LayerNorm,
+    LeNet5,
     Linear,
     LinearBackward,
     LocallyConnected2d,
@@ -35,8 +37,10 @@ from convspec.reference import (
     PixelGroupNorm,
     Relu,
     ReluBackward,
+    Stack,
     SyncBatchNorm2d,
 )
+from convspec.reference.lenet5 import TABLE
 from convspec.reference.pad2d import mode_allows
 from convspec.reference.pick import RandomPick
 from convspec.reference.rounding import FORMATS, Arithmetic, dtype_named
@@ -377,6 +381,86 @@ def test_local_response_norm_is_torchs(dtype: str) -> None:
         assert np.all(np.abs(read.expected() - y) <= 1e-13 * np.abs(y)), p
 
 
+def torch_layer(torch: Any, p: Any, x: Any) -> Any:
+    """One layer of a network by PyTorch's functional, on what came out of the layer before."""
+    functional = torch.nn.functional
+    if p.name == "conv2d":
+        (top, bottom), (left, right) = p.padding
+        x = functional.pad(x, (left, right, top, bottom), *(("circular",) if p.padding_mode == "circular" else ()))
+        return functional.conv2d(x, *torch_affine(torch, p), p.stride, 0, p.dilation, p.groups)
+    if p.name == "linear":
+        return functional.linear(x.flatten(1), *torch_affine(torch, p))
+    if p.name == "relu":
+        return functional.relu(x)
+    if p.name in ("max_pool2d", "avg_pool2d"):
+        pad = p.padding[0][0], p.padding[1][0]
+        return getattr(functional, p.name)(x, p.kernel_size, p.stride, pad)
+    if p.name == "layer_norm":
+        return functional.layer_norm(x, x.shape[1:], *torch_affine(torch, p), p.eps)
+    if p.name == "batch_norm2d":
+        running = [None if p.training else torch_image(torch, a) for a in (p.running_mean, p.running_var)]
+        return functional.batch_norm(x, *running, *torch_affine(torch, p), p.training, 0.0, p.eps)
+    groups = p.groups if p.name == "group_norm" else x.shape[1]
+    return functional.group_norm(x, groups, *torch_affine(torch, p), p.eps)
+
+
+@over_dtypes
+@pytest.mark.parametrize("network", [Stack, ConvBlock], ids=lambda network: network.name)
+def test_networks_are_torchs_layers_one_after_another(network: Any, dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    for p in drawn(network, dtype):
+        y = torch_image(torch, p.x)
+        for layer in p.layers():
+            y = torch_layer(torch, layer, y)
+        bound = p.but(**{k: wide(a) for k, a in p.arrays().items()}).bound()
+        assert p.shape() == y.shape, p
+        assert np.all(np.abs(p.expected() - y.numpy()) <= 2 * bound), p
+
+
+def test_lenet_is_torchs_modules() -> None:
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    for number, pooling in enumerate(("max", "avg")):
+        pool = nn.MaxPool2d if pooling == "max" else nn.AvgPool2d
+        p = LeNet5.made(np.dtype("float64"), number, n=2, pooling=pooling)
+        module = nn.Sequential(
+            nn.Conv2d(1, 6, 5), nn.ReLU(), pool(2), nn.Conv2d(6, 16, 5), nn.ReLU(), pool(2), nn.Flatten(),
+            nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
+        ).double()  # fmt: skip
+        names = ("c1", "c3", "c5", "f6", "output")
+        held = [p.arrays()[name] for part in names for name in (part, f"{part}_bias")]
+        with torch.no_grad():
+            for parameter, array in zip(module.parameters(), held, strict=True):
+                parameter.copy_(torch.from_numpy(array))
+            y = module(torch.from_numpy(p.x)).numpy()
+        assert sum(parameter.numel() for parameter in module.parameters()) == 61_706
+        assert np.all(np.abs(p.expected() - y) <= 2 * p.bound())
+
+
+def test_lenet_of_1998_is_torchs() -> None:
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+    p = LeNet5.made(np.dtype("float64"), 5, n=2, form="1998")
+    a = {name: torch.from_numpy(array) for name, array in p.arrays().items()}
+
+    def squash(x: Any) -> Any:
+        return 1.7159 * torch.tanh(2 * x / 3)
+
+    def subsampled(x: Any, name: str) -> Any:
+        sums = functional.unfold(x, 2, stride=2).reshape(*x.shape[:2], 4, *(n // 2 for n in x.shape[2:])).sum(2)
+        return squash(sums * a[name][:, None, None] + a[f"{name}_bias"][:, None, None])
+
+    x = subsampled(squash(functional.conv2d(a["x"], a["c1"], a["c1_bias"])), "s2")
+    maps = [
+        functional.conv2d(x[:, list(row)], a["c3"][k : k + 1, list(row)], a["c3_bias"][k : k + 1])
+        for k, row in enumerate(TABLE)
+    ]
+    x = subsampled(squash(torch.cat(maps, 1)), "s4")
+    x = squash(functional.linear(squash(functional.linear(x.flatten(1), a["c5"], a["c5_bias"])), a["f6"], a["f6_bias"]))
+    y = torch.cdist(x, a["output"], compute_mode="donot_use_mm_for_euclid_dist").square().numpy()
+    np.testing.assert_allclose(p.expected(), y, rtol=1e-11)
+
+
 @over_dtypes
 @pytest.mark.parametrize("op", [Dropout, Dropout2d], ids=lambda op: op.name)
 def test_dropout_is_torchs_with_the_mask_that_it_drew(op: type[Op], dtype: str) -> None:
@@ -465,7 +549,8 @@ def test_gradients_are_differences_of_exact_forward_results(op: type[Op]) -> Non
 def test_every_operation_has_an_oracle() -> None:
     judged = {Conv2d, LocallyConnected2d, Convolve2d, Linear, Pad2d, MaxPool2d, AvgPool2d, Relu, BatchNorm2d, LayerNorm}
     judged |= {GroupNorm, InstanceNorm2d, PixelGroupNorm, LocalResponseNorm, SyncBatchNorm2d, Dropout, Dropout2d}
-    assert judged | TORCH_FORWARD.keys() == set(OPS)
+    judged |= {Stack, ConvBlock, LeNet5}
+    assert judged | TORCH_FORWARD.keys() == set(SPECIFIED)
 
 
 def test_no_element_has_more_takers_than_are_reckoned_with() -> None:

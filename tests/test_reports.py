@@ -473,3 +473,19 @@ def test_the_page_in_a_browser(run: Path, page: str, tmp_path: Path) -> None:
     assert "conv2d.matches_reference" in done.stdout
     assert "3 of 8 clauses" in done.stdout  # the script ran, and read the filter from the fragment
     assert "<title>convspec: torch" in done.stdout
+
+
+def test_a_network_far_from_the_model_of_rounding_is_warned_of(tmp_path: Path) -> None:
+    """Above 10 only, and without a change of the verdict."""
+    folder = RunFolder.create(tmp_path, RunInfo(run_id="rms", suite="0", started=""), [])
+    for backend, rms in (("near", 9.5), ("far", 817.1), ("endless", math.inf), ("none", None)):
+        clause = "lenet5.within_the_bound"
+        folder.add_cell(
+            Cell(backend=backend, op="lenet5", clause=clause, dtype="float32", level="core", status="pass", rms=rms)
+        )
+    folder.finish(RunInfo(run_id="rms", suite="0", started="", complete=True))
+    text = write_page(folder.path).read_text()
+    assert text.count("what rounding at random would give") == 2
+    assert "errors are 817 times" in text
+    assert "errors are inf times" in text
+    assert {c.status for c in read_run(folder.path).cells} == {"pass"}

@@ -20,13 +20,10 @@ from convspec.reference.notes import derivation, noted, notes_of, versions
 from .broken import TABLE
 
 # Demands whose operations are still to come. It only ever shrinks, and is empty when they are there.
-PENDING = {
-    "stacks of layers": "RF-02 RF-03 RF-04 RF-05 EQV-07 EQV-08 LAW-A8 LAW-A9 LAW-A10",
-    "blocks and LeNet": "BLK-01 BLK-03 NET-03 NET-04 NET-05",
-}
+PENDING: dict[str, str] = {}
 
 # Operations that the notes and the lecture speak of before there is a class.
-COMING = {"conv_block"}
+COMING: set[str] = set()
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = pages()

@@ -169,7 +169,10 @@ class AnswersInFortranOrder(Right):
     """The result lies in memory with its first axis fastest."""
 
     def answer(self, problem: Op) -> Any:
-        return np.asfortranarray(super().answer(problem))
+        y = super().answer(problem)
+        if isinstance(y, tuple):
+            return tuple(None if one is None else np.asfortranarray(one) for one in y)
+        return np.asfortranarray(y)
 
 
 class AnswersReadOnly(Right):
@@ -335,6 +338,14 @@ class PadsColumnsFirst:
         return np.array(y)
 
 
+class AddsInPairsThroughout(AddsInPairs, Right):
+    """Sums of layers in a balanced tree; what has none is right."""
+
+
+class AddsInAnyOrderThroughout(AddsInAnyOrder, Right):
+    """Sums of layers in another order at every call, and says so."""
+
+
 class DrawsWithMersenne(Drops):
     """The Mersenne twister, seeded with an array of two words; what is kept is divided by 1 - p in the dtype."""
 
@@ -408,6 +419,13 @@ LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
     (TakesFloat64Only, ("convolve2d", "linear")),
     (RoundsToElevenBits, ("conv2d",)),
     (ScattersPixels, ("convolve2d",)),
+    (AddsInPairsThroughout, ("stack", "conv_block", "lenet5")),
+    (AddsInAnyOrderThroughout, ("stack",)),
+    (AnswersInFortranOrder, ("conv_block",)),
+    (AnswersInPartOfABuffer, ("stack", "lenet5")),
+    (AnswersReadOnly, ("stack",)),
+    (DividesByTheWindow, ("stack",)),
+    (RoundsToElevenBits, ("stack",)),
     (PadsColumnsFirst, ("pad2d",)),
     (Drops, ("dropout", "dropout2d")),
     (DrawsWithMersenne, ("dropout", "dropout2d")),

@@ -1,0 +1,77 @@
+"""The checks that hold for every network: each layer judged by itself, and what layers may do to each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convspec.reference import Composition, Op
+from convspec.reference.rounding import is_whole
+
+from .case import Case, Inapplicable
+from .compare import Evidence, Truth, Violation, judge
+
+Tensor = npt.NDArray[Any]
+
+
+def every_layer_is_within_its_bound(case: Case) -> None:
+    """Each layer's answer is within the bound of that layer, given what came back for the layer before: a wrong layer
+    is found by name, however little of it is left at the end."""
+    case.problem.validate()
+    case.raw()
+    judge_calls(case)
+
+
+def judge_calls(case: Case) -> None:
+    """Judge every call that the case has made, each by itself."""
+    worst, where = 0.0, ""
+    for problem, answers in case.calls:
+        ratio = judge(problem, answers, case.truths(problem, answers), case.backend.arithmetic_of(problem))
+        if ratio > worst:
+            worst, where = ratio, problem.summary()
+    case.tally.add(worst, where)
+
+
+def answers_stay_as_they_were_given(case: Case) -> None:
+    """When the last layer has answered, every answer before it still holds what it held: no layer writes into its
+    input or into an older answer, as a network that reads one twice relies on. A backend in a process of its own
+    hands out copies: of it only what a layer does to its input is seen."""
+    assert isinstance(case.problem, Composition)
+    case.problem.validate()
+    given: list[tuple[Op, Tensor, Tensor]] = []
+
+    def ask(layer: Op) -> Tensor:
+        answer = case.layer(layer, restore=False)
+        given.append((layer, answer, np.array(answer)))
+        return answer
+
+    case.problem.follow(ask)
+    if len(given) < 2:
+        raise Inapplicable("a network of one layer")
+    for number, (layer, answer, first) in enumerate(given, 1):
+        if answer.tobytes() != first.tobytes():
+            changed = int((answer != first).sum())
+            what = f"the answer of layer {number} ({layer.name})"
+            message = f"{what} was changed later: {changed} of {answer.size} elements"
+            evidence = Evidence(layer, answer, np.asarray(first, np.float64), direct=False)
+            raise Violation("an earlier answer was modified", message, evidence)
+
+
+def note_spread(case: Case, answers: dict[str, Tensor], truths: dict[str, Truth]) -> None:
+    """Put down the root mean square of the errors over the standard deviations that a model of rounding gives.
+
+    A warning and no verdict: it holds for numbers without structure, so integers are left out, and arithmetics other
+    than IEEE, of which the model knows nothing.
+    """
+    problem = case.problem
+    if not isinstance(problem, Composition) or case.arithmetic.name != "ieee" or is_whole(problem.arrays()["x"]):
+        return
+    name = problem.outputs[0]
+    spread = problem.spread(case.arithmetic)
+    error = np.asarray(answers[name], np.float64) - truths[name].hi
+    looked = (spread > 0) & np.isfinite(spread) & np.isfinite(error)
+    if looked.any():
+        rms = float(np.sqrt(np.mean((error[looked] / spread[looked]) ** 2)))
+        case.tally.rms = max(case.tally.rms or 0.0, rms)

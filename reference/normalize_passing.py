@@ -1,0 +1,96 @@
+"""How errors pass through a normalization whose input is off itself.
+
+Notation as in normalize.py; D is how far each element of x may be off.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .dot import as_float
+from .normalize import reference
+from .rounding import FORMATS, Arithmetic, Bound
+from .sets import Statistics, errors, found_in, held, lost
+
+Array = npt.NDArray[np.float64]
+Normalization = Any  # an operation with x, weight, bias and eps, and `sets`
+
+
+def _affine(problem: Normalization) -> tuple[Array, Array]:
+    shape = problem.sets.affine
+    weight = np.ones(shape) if problem.weight is None else as_float(problem.weight).reshape(shape)
+    bias = np.zeros(shape) if problem.bias is None else as_float(problem.bias).reshape(shape)
+    return weight, bias
+
+
+def passed_on(problem: Normalization, off: Array, arithmetic: Arithmetic) -> Bound:
+    """The bound of normalize.judgement, where x may be off by D.
+
+    mu then moves by at most mean(D), and v by at most 2*mean(|x-mu|*D) + mean(D^2), the x - mu having mean zero. Both
+    are added to dmu and dv, which are those of the largest sets that can be reached. In x - mu stands D beside dmu, in
+    the folded form |x| + D for |x|; the last addition rounds a result that is off itself, (1+u).
+    The reference's own roundings are m + 16 more. A mean and a variance that are given do not move.
+    """
+    sets = problem.sets
+    shape, out, acc, u = problem.x.shape, arithmetic.out, arithmetic.acc, arithmetic.unit
+    x, d = as_float(problem.x).reshape(sets.shape), off.reshape(sets.shape)
+    given, found = held(problem) is not None, found_in(problem)
+    weight, bias = _affine(problem)
+    y = as_float(reference(problem)).reshape(sets.shape)
+    v, eps, w, flush = found.variance, problem.eps, np.abs(weight), lost(arithmetic)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        drift = d.mean(axis=sets.axes, keepdims=True) * (not given)
+        swing = (d * (2 * np.abs(x - found.mean) + d)).mean(axis=sets.axes, keepdims=True) * (not given)
+        most = Statistics(
+            np.abs(found.mean) + drift,
+            v + swing,
+            found.modulus + drift,
+            found.largest + d.max(axis=sets.axes, keepdims=True),
+        )
+        none = np.zeros(most.mean.shape)
+        dmu, dv = (none, none) if given else errors(most, sets.count, arithmetic)
+        dmu, dv = dmu + drift, dv + swing
+        r = (v + eps) ** -0.5
+        high = (np.maximum(v - dv, 0) + eps * (1 - 2 * u)) ** -0.5
+        low = (v + dv + eps * (1 + 2 * u)) ** -0.5
+        dr = np.maximum(high - r, r - low) + 5 * u * high
+        if arithmetic.statistics:
+            narrow = FORMATS[arithmetic.statistics]
+            dr = dr + 2.5 * narrow.unit * (r + dr)
+            dmu = dmu + narrow.unit * (most.mean + dmu) + narrow.spacing / 2
+        root = r + dr
+        error = w * (np.abs(x - found.mean) * (dr + 3 * u * root) + (dmu + d) * root * (1 + 3 * u)) + u * np.abs(y)
+        error = error * (1 + u) + u * (w * root * (np.abs(x) + d + 2 * most.mean) * (1 + 4 * u) + np.abs(bias))
+        if arithmetic.widens:
+            error = error + out.unit * (np.abs(y) + error)
+        error = error + flush * (w * root + w + 2) + out.spacing / 2
+        size = w * r * (np.abs(x) + d + most.modulus) + np.abs(bias)
+        error = error + (sets.count + 16) * FORMATS["float64"].unit * size
+        error = np.where(np.isnan(error), np.inf, error)
+        overflows = np.asarray(~(sets.count * (most.variance + most.mean**2) < acc.largest / 2))
+        if given:  # no sum of squares, but outputs of any size before the weight
+            overflows = ~((np.abs(x) + d + most.mean) * root < acc.largest)
+        overflows = overflows | ~(np.abs(y) + size + np.where(np.isinf(error), 0.0, error) < acc.largest)
+    forced = ((weight == 0) | ((most.largest == 0) & (not given))) & (eps > 0) & ~overflows
+    whole = (np.abs(y) + size) * np.ones(x.shape)
+    error = np.where(forced, 0.0, error)
+    return Bound(error.reshape(shape), forced.reshape(shape), overflows.reshape(shape), whole.reshape(shape))
+
+
+def spread(problem: Normalization, came: Array, arithmetic: Arithmetic) -> Array:
+    """A model of the error's standard deviation: x of deviation `came` through (x - mu)*r*weight, roundings of 0.4u."""
+    sets = problem.sets
+    x, s = as_float(problem.x).reshape(sets.shape), came.reshape(sets.shape)
+    found = found_in(problem)
+    weight, bias = _affine(problem)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        wr = np.abs(weight) * (found.variance + problem.eps) ** -0.5
+        y = np.abs(x - found.mean) * wr
+        mean_square = (s**2).mean(axis=sets.axes, keepdims=True)
+        square = (wr * s) ** 2 + (wr**2 + y**2 / np.maximum(found.variance, problem.eps)) * mean_square
+        own = 0.4 * arithmetic.unit * (3 * y + wr * (np.abs(x) + found.modulus) + np.abs(bias))
+        own = own + 0.4 * arithmetic.out.unit * (y + np.abs(bias)) * arithmetic.widens
+        return np.asarray(np.sqrt(square + own**2).reshape(problem.x.shape))
