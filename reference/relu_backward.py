@@ -24,9 +24,9 @@ class ReluBackward(Backward):
 
         grad_x = grad_output if x > 0, else 0
 
-    At x = 0, of either sign, the gradient is 0. The gradient is selected, not multiplied by a mask: where x <= 0 it is
-    0 also for an infinite or undefined grad_output. What comes back where x is NaN is not specified. Nothing is
-    computed, so the result is exact in every format.
+    At x = 0, of either sign, the gradient is 0. Where x <= 0 and grad_output is infinite or undefined, the gradient is
+    0 where it is selected and NaN where it is multiplied by a mask: both are right. What comes back where x is NaN is
+    not specified. The result is exact in every format.
 
     Source: the chain rule on the lecture's activation; PyTorch threshold_backward, whose gradient at 0 this is.
     """
@@ -70,12 +70,14 @@ class ReluBackward(Backward):
 
     @law("BWD-11, GEN-18", STRICT)
     def what_is_closed_lets_nothing_through(self, run: Run, pick: Pick) -> Sides | None:
-        """A NaN or an infinity in grad_output comes through where x > 0, becomes 0 elsewhere, and touches no other
-        element."""
+        """A NaN or an infinity in grad_output comes through where x > 0, becomes 0 elsewhere, or NaN by a mask of
+        zeros, and touches no other element."""
         grad = np.array(self.grad_output)
         grad.reshape(-1)[pick.integer(0, grad.size - 1)] = pick.one_of((np.nan, np.inf, -np.inf))
         spoilt = self.but(grad_output=grad)
-        return run.values(spoilt), spoilt.reference()
+        found = run.values(spoilt)
+        masked = np.isnan(found) & ~np.isfinite(grad) & (np.asarray(self.x, np.float64) <= 0)
+        return np.where(masked, 0.0, found), spoilt.reference()
 
     @example("BWD-10, ACT-01")
     def closed_at_zero(cls: Any, dtype: np.dtype[Any]) -> Worked:

@@ -296,8 +296,8 @@ class StopsAtSix(Slope):
 
 
 @broken(relu_backward="what_is_closed_lets_nothing_through")
-class MultipliesByTheMask(Slope):
-    """grad_output * (x > 0): NaN for an infinite gradient."""
+class ClearsWhatIsNotFinite(Slope):
+    """A gradient that is no number, or infinite, is set to zero wherever it is."""
 
     def slope(self, x: Array, g: Array) -> Array:
-        return g * (x > 0)
+        return np.where((x > 0) & np.isfinite(g), g, 0)

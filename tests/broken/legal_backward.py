@@ -65,10 +65,20 @@ class DividesByWholeWindows(Right):
         return self.avg_pool2d(problem)
 
 
+class MultipliesByAMask(Right):
+    """grad_output * (x > 0): NaN where an infinite gradient meets a zero."""
+
+    def relu_backward(self, problem: Any) -> Any:
+        problem.validate()
+        with np.errstate(invalid="ignore"):
+            return rounded(wide(problem.grad_output) * (wide(problem.x) > 0), problem)
+
+
 LEGAL_BACKWARD: tuple[tuple[type, tuple[str, ...]], ...] = (
     (SplitsTiesUnevenly, ("max_pool2d_backward",)),
     (GivesTiesToTheLast, ("max_pool2d_backward",)),
     (AddsImagesBackwards, ("conv2d_backward", "linear_backward")),
     (DividesByWholeWindows, ("avg_pool2d_backward",)),
+    (MultipliesByAMask, ("relu_backward",)),
     (Right, ("relu_backward", "max_pool2d_backward")),
 )
