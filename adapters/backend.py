@@ -14,6 +14,8 @@ import numpy as np
 from convspec.reference import NETWORKS, OPS, Composition, Op
 from convspec.reference.rounding import DECLARED, FORMATS, Arithmetic
 
+from .watch import Watch
+
 
 class Unsupported(Exception):
     """Raised by a backend for a valid problem outside the domain that it was built for; counted and shown."""
@@ -59,6 +61,8 @@ class Backend:
     operations: tuple[str, ...] = ()
     conventions: dict[str, str] = field(default_factory=dict)
     attribute: str = ""  # the class of an object that lives in another process
+    watch: Watch = field(default_factory=Watch, repr=False)
+    seen: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, key: str, subject: Any, kind: str, source: Path | None = None) -> Backend:
@@ -105,7 +109,15 @@ class Backend:
         return bool(answer)
 
     def call(self, problem: Op) -> Any:
-        """What the backend returns for the problem, on the host; its exceptions pass through."""
+        """What the backend returns for the problem, on the host; its exceptions pass through.
+
+        `seen` then says what it did with the memory of its answers that it should not.
+        """
+        result = self._called(problem)
+        self.seen = self.watch.look(problem, result)
+        return result
+
+    def _called(self, problem: Op) -> Any:
         result = getattr(self.subject, problem.name)(problem)
         to_numpy = getattr(self.subject, "to_numpy", None)
         if to_numpy is None:
@@ -168,7 +180,7 @@ class Backend:
 
     def description(self) -> dict[str, Any]:
         """What the object declares, without the object: for a process that does not load it."""
-        told = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "subject"}
+        told = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("subject", "watch")}
         told["attribute"] = self.subject_name
         told["has_domain"] = hasattr(self.subject, "supports")
         told["arithmetics"] = {(op, d): self.arithmetic(op, d) for op in self.operations for d in self.dtypes}

@@ -219,7 +219,7 @@ class Isolated(Backend):
         return bool(self._ask("supports", problem)) if self.has_domain else True
 
     def call(self, problem: Op) -> Any:
-        answer, changed = self._ask("call", problem)
+        answer, changed, self.seen = self._ask("call", problem)
         for name, values in changed.items():
             array = problem.arrays()[name]
             if array.flags.writeable:  # what it wrote into its arguments, seen by whoever looks at them

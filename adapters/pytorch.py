@@ -164,8 +164,8 @@ class Torch(Gradients):
     def pad2d(self, problem: Pad2d) -> Any:
         if problem.x.ndim != 4:
             raise ValueError(f"x has {problem.x.ndim} axes, not 4")
-        padded = self._padded(self.to_device(problem.x), problem.padding, problem.mode)
-        return padded.clone() if padded.data_ptr() == problem.x.ctypes.data else padded
+        x = self.to_device(problem.x)
+        return _own(self._padded(x, problem.padding, problem.mode), x)
 
     def max_pool2d(self, problem: MaxPool2d) -> Any:
         kernel, stride, padding = _pool(problem)
@@ -245,13 +245,15 @@ class Torch(Gradients):
 
     def dropout(self, problem: Dropout) -> Any:
         with self._seeded(problem.seed):
-            return functional.dropout(self.to_device(problem.x), problem.p, problem.training)
+            x = self.to_device(problem.x)
+            return _own(functional.dropout(x, problem.p, problem.training), x)
 
     def dropout2d(self, problem: Dropout2d) -> Any:
         if problem.x.ndim != 4:  # PyTorch would take three axes for (N, C, L)
             raise ValueError(f"x has {problem.x.ndim} axes, not 4")
         with self._seeded(problem.seed):
-            return functional.dropout2d(self.to_device(problem.x), problem.p, problem.training)
+            x = self.to_device(problem.x)
+            return _own(functional.dropout2d(x, problem.p, problem.training), x)
 
     def _generator(self) -> torch.Generator:
         return torch.default_generator
@@ -338,6 +340,11 @@ class Cuda(Torch):
 
     def synchronize(self) -> None:
         torch.cuda.synchronize()
+
+
+def _own(result: Any, x: Any) -> Any:
+    """The result in memory of its own: what changes nothing hands back its argument."""
+    return result.clone() if result.data_ptr() == x.data_ptr() else result
 
 
 def _pool(problem: Any) -> tuple[tuple[Any, Any], tuple[Any, Any], tuple[Any, Any]]:

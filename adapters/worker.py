@@ -82,7 +82,7 @@ def reply(word: str, problem: Any, backend: Backend) -> tuple[Any, ...]:
     except (Exception, SystemExit) as error:
         return "raised", (type(error).__name__, str(error))
     changed = {name: packed_answer(a) for name, a in problem.arrays().items() if a.tobytes() != before[name]}
-    return "answer", (packed_answer(answer), changed)
+    return "answer", (packed_answer(answer), changed, backend.seen)
 
 
 def _threads() -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from convspec.adapters.watch import LATER
 from convspec.reference import SPECIFIED, Clause, Composition, Op
 from convspec.reference.measured import Measured
 from convspec.reference.op import CORE, STRICT, clause_text
@@ -117,6 +118,22 @@ def views_equal_copies(case: Case) -> None:
         agree(case.problem, found, other[output], output)
 
 
+def results_are_memory_of_their_own(case: Case) -> None:
+    """A result shares no memory with an argument, and the next call does not change it."""
+    problem = case.problem
+    problem.validate()
+    backwards = {name: np.array(array.reshape(-1)[::-1]) for name, array in problem.arrays().items()}
+    other = problem.but(**{name: backwards[name].reshape(array.shape) for name, array in problem.arrays().items()})
+    case.raw()
+    seen = [what for what in case.backend.seen if what != LATER]  # of this answer, not of one before the case
+    if not other.broken_rules():
+        case.raw(other)
+        seen += case.backend.seen
+    if seen:
+        cause = "an earlier answer was modified" if LATER in seen else "a result that is an argument"
+        raise Violation(cause, "; ".join(dict.fromkeys(seen)), Evidence(problem, direct=False))
+
+
 def _offset(array: Tensor) -> Tensor:
     base = np.full(array.size + 3, -77.0).astype(array.dtype)
     base[3:] = array.reshape(-1)
@@ -171,6 +188,7 @@ CHECKS: tuple[tuple[Check, str, str], ...] = (
     (arguments_are_not_modified, CORE, "GEN-10"),
     (views_equal_copies, CORE, "GEN-11"),
     (repeating_a_call_repeats_the_bits, CORE, "GEN-09"),
+    (results_are_memory_of_their_own, STRICT, "GEN-20"),
 )
 
 # What is looked at in networks: of a view or a dtype, each layer's own check says as much.
@@ -179,7 +197,7 @@ OF_NETWORKS: tuple[tuple[Check, str, str], ...] = (
     *(
         (check, level, source + ", LAW-A9" * (check is images_are_independent))
         for check, level, source in CHECKS
-        if check not in (dtype_is_that_of_x, views_equal_copies)
+        if check not in (dtype_is_that_of_x, views_equal_copies, results_are_memory_of_their_own)
     ),
     (answers_stay_as_they_were_given, STRICT, "GEN-10"),
 )

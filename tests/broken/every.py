@@ -80,6 +80,22 @@ class AnswersNaN(Right):
         return each(super().answer(problem), lambda y: np.full_like(y, np.nan))
 
 
+@broken(every="results_are_memory_of_their_own")
+class HandsOutOneBuffer(Right):
+    """Every answer of a shape is written into one buffer, which is handed out again and again."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[tuple[int, ...], Tensor] = {}
+
+    def answer(self, problem: Op) -> Any:
+        return each(super().answer(problem), self.kept)
+
+    def kept(self, y: Tensor) -> Tensor:
+        buffer = self.buffers.setdefault((*y.shape, y.itemsize), np.empty_like(y))
+        buffer[...] = y
+        return buffer
+
+
 @broken(every="repeating_a_call_repeats_the_bits")
 class RepeatsAllButTheLastBit(Right):
     """Every second call differs in the last bit, as an atomic sum in no fixed order does."""
