@@ -18,7 +18,7 @@ from convspec.reference import OPS, Relu
 
 HEADER = re.sub(r"/\*.*?\*/", "", (c_compile.KERNEL / "convspec.h").read_text(), flags=re.DOTALL)
 PROTOTYPES = re.sub(r"\s+", " ", HEADER)
-OPERATIONS = {op.name: op for op in OPS}
+OPERATIONS = {op.name: op for op in OPS if not op.name.endswith("_backward")}  # no gradients in C yet
 
 
 @pytest.fixture(scope="module")

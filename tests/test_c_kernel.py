@@ -14,7 +14,7 @@ from convspec.adapters.backend import Unsupported
 from convspec.reference import OPS, Conv2d, GroupNorm, LayerNorm, Op, Relu
 from convspec.reference.pick import RandomPick
 
-OPERATIONS = {op.name: op for op in OPS}
+OPERATIONS = {op.name: op for op in OPS if not op.name.endswith("_backward")}  # no gradients in C yet
 
 
 @pytest.fixture(scope="module")
