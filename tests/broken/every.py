@@ -204,11 +204,13 @@ class RoundsToEightBits(Right):
     def answer(self, problem: Op) -> Any:
         arrays = problem.arrays()
         return super().answer(
-            problem.but(**{
-                name: significant(arrays[name], 8).astype(problem.dtype)
-                for name in ("x", "grad_output")
-                if name in arrays
-            })
+            problem.but(
+                **{
+                    name: significant(arrays[name], 8).astype(problem.dtype)
+                    for name in ("x", "grad_output")
+                    if name in arrays
+                }
+            )
         )
 
 
@@ -284,8 +286,7 @@ class SupportsRaises(Right):
     " groups_divide_channels groups_divide_filters filters_span_their_group bias_is_one_per_filter a_window_fits"
     " reflection_stays_inside wrapping_goes_round_once there_is_something_to_repeat"
     " grad_output_has_the_shape_of_the_output",
-    linear_backward="ranks_are_right inner_sizes_agree bias_is_one_per_output"
-    " grad_output_has_the_shape_of_the_output",
+    linear_backward="ranks_are_right inner_sizes_agree bias_is_one_per_output grad_output_has_the_shape_of_the_output",
     relu_backward="numbers_are_ordered grad_output_has_the_shape_of_the_output",
     avg_pool2d_backward="x_has_four_axes parameters_are_pairs parameters_are_whole kernel_size_is_positive"
     " stride_is_positive padding_is_not_negative a_window_fits every_window_holds_input"

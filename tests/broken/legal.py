@@ -367,7 +367,7 @@ class DrawsIntegers(Drops):
     def dropout(self, problem: Any) -> Any:
         problem.validate()
         if not problem.training or problem.p == 0:
-            return problem.x
+            return np.array(problem.x)
         scalar = problem.dtype.type
         words = np.random.Generator(np.random.PCG64(problem.seed)).integers(2**32, size=problem.mask_shape)
         mask = (words >= int(problem.p * 2**32)).astype(problem.dtype)

@@ -27,7 +27,7 @@ class Steps:
     def batch_norm2d(self, problem: Any) -> Outputs:
         problem.validate()
         x, scalar = problem.x, problem.dtype.type
-        olds = problem.running_mean, problem.running_var
+        olds = tuple(None if a is None else np.array(a) for a in (problem.running_mean, problem.running_var))
         if not problem.training or not x.size:
             if not x.size:
                 return (x.copy(), *olds)

@@ -324,8 +324,6 @@ class PadsNothing(Right):
         return self.answer(problem.but(padding=0))
 
 
-
-
 @broken(LARGE, conv_block="batch_normalization_folds_into_the_convolution every_layer_is_within_its_bound")
 class NormalizesAnewInEvaluation(Right):
     """In evaluation, too, batch normalization takes mean and variance of the batch."""
