@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: conformance test check types spec sample clean
+.PHONY: conformance test check types spec sample power soak clean
 
 conformance: .venv/core  ## check the NumPy and the bundled C backend, and write the page
 	$(BIN)/pytest conformance/ --backend=numpy --backend=c
@@ -20,6 +20,12 @@ types: .venv/full  ## mypy --strict on the package as it is installed
 
 spec: .venv/core  ## docs/spec/ and docs/coverage.md, from the classes
 	$(BIN)/python -m convspec.conformance.spec_pages docs
+
+power: .venv/full  ## docs/power.md: every known bug, after how many cases it is caught; goes on where it was stopped
+	$(BIN)/python -m benchmarks.power
+
+soak: .venv/full  ## ten seeds of the thorough profile on numpy, c and torch; goes on where it was stopped
+	$(BIN)/python -m benchmarks.soak
 
 .venv/core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

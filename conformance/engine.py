@@ -108,6 +108,7 @@ class Engine:
             elif violation is not None:
                 own = pick.choices if trial.clause.kind == "edge" else choices + pick.choices
                 tried.failures.append((_elements(violation, problem), own, violation))
+                cases.to_failure = cases.to_failure or cases.executed
                 if violation.status == "timeout":
                     self._hung[trial.backend.key, trial.op.name] += 1
                     break
@@ -142,6 +143,7 @@ class Engine:
                 else:
                     tried.failures.append((problem.elements(), [], violation))
             cases.executed = cases.passed + cases.failed
+            cases.to_failure = cases.to_failure or cases.executed * bool(tried.failures)
         return tried
 
     def _cell(self, trial: Trial, tried: _Tried, dtype: str) -> Cell:

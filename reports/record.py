@@ -98,6 +98,7 @@ class Cases(msgspec.Struct, kw_only=True):
     inapplicable: int = 0
     vacuous: int = 0
     extra: int = 0  # drawn past the frozen list, for a backend whose domain left it too few
+    to_failure: int = 0  # executed until the first failure, that one included; 0 if none failed
 
 
 class Cell(msgspec.Struct, kw_only=True):

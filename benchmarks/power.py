@@ -1,0 +1,101 @@
+"""Which bugs that libraries were released with the suite catches, after how many cases; and whom it leaves alone.
+
+    python -m benchmarks.power [--seeds N] [--jobs N] [--only GLOB] [--page FILE]
+
+Runs every backend of the gallery of known bugs (tests/broken/known) and every legal one (tests/broken/legal.py) in the
+default profile in float32, each on its own operations, clause by clause in the order of the specification until one
+fails. What is done is kept in build/power/ under a fingerprint of the sources, so that a run that was stopped goes on
+where it was, and a changed suite begins anew. Then docs/power.md is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from convspec.conformance.engine import Engine
+from convspec.conformance.settings import PROFILES, Settings
+from tests.broken.known import KNOWN
+from tests.broken.legal import LEGAL
+from tests.detection import Result, subjects, tried
+
+from .fingerprint import ROOT, fingerprint
+from .power_page import page
+
+SOURCES = ("reference", "adapters", "conformance", "tests/broken")
+
+
+def unit(seed: int, op: str, wanted: list[tuple[str, str]], file: Path) -> list[Result]:
+    """All backends of one operation with one seed: their problems and truths are made once."""
+    profile = PROFILES["default"]
+    engine = Engine(Settings(profile=profile, examples=profile.examples, seed=seed))
+    results = []
+    for kind, id, backend in subjects(op):
+        if (kind, id) in wanted:
+            result = tried(engine, kind, id, op, backend)
+            with file.open("a") as out:
+                out.write(json.dumps(asdict(result)) + "\n")
+            results.append(result)
+    return results
+
+
+def load(file: Path) -> dict[tuple[Any, ...], Result]:
+    """The results that are kept, a half-written last line left out."""
+    kept = {}
+    for line in file.read_text().splitlines() if file.exists() else []:
+        try:
+            result = Result(**json.loads(line))
+        except ValueError:
+            continue
+        kept[result.key] = result
+    return kept
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Which known bugs the suite catches; writes docs/power.md")
+    parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default 5)")
+    parser.add_argument("--jobs", type=int, default=2, help="processes at once (default 2)")
+    parser.add_argument("--only", default="*", help="names of operations, or ids of bugs")
+    parser.add_argument("--page", default="docs/power.md", help="the page to write; empty for none")
+    asked = parser.parse_args()
+    file = ROOT / "build/power" / f"{fingerprint(*SOURCES)}.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    kept = load(file)
+    ops = sorted({op for bug in KNOWN for op in bug.ops} | {op for _, ops in LEGAL for op in ops})
+    with ProcessPoolExecutor(asked.jobs) as pool:
+        jobs = {}
+        for seed in range(asked.seeds):
+            for op in ops:
+                left = [
+                    (kind, id)
+                    for kind, id, _ in subjects(op)
+                    if (seed, kind, id, op) not in kept and (fnmatch(op, asked.only) or fnmatch(id, asked.only))
+                ]
+                if left:
+                    jobs[pool.submit(unit, seed, op, left, file)] = f"seed {seed} {op}"
+        for number, job in enumerate(as_completed(jobs), 1):
+            results = job.result()
+            known = [r for r in results if r.kind == "known"]
+            wrong = [r for r in results if bool(r.caught) == (r.kind == "legal")]
+            caught = sum(bool(r.caught) for r in known)
+            print(
+                f"{number}/{len(jobs)} {jobs[job]}: {caught} of {len(known)} known bugs caught"
+                + "".join(f"\n    {r.id}: {r.caught + ': ' + r.told if r.caught else 'NOT CAUGHT'}" for r in wrong),
+                flush=True,
+            )
+            kept |= {r.key: r for r in results}
+    if asked.page:
+        (ROOT / asked.page).write_text(page(list(kept.values())))
+        print(f"{asked.page} is written")
+    wrong = [r for r in kept.values() if bool(r.caught) == (r.kind == "legal")]
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""A sample of the known bugs, another one every day, must be caught by the default profile as a user runs it.
+
+`make power` runs them all, with several seeds.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from convspec.conformance.engine import Engine
+from convspec.conformance.settings import PROFILES, Settings
+
+from .broken.known import KNOWN, Known
+from .broken.legal import LEGAL
+from .detection import DTYPE, tried
+
+EACH_DAY = 12
+DAY = datetime.now(UTC).toordinal()
+ENGINE = Engine(Settings(profile=PROFILES["default"], examples=PROFILES["default"].examples))
+
+
+def of_today() -> list[Known]:
+    """Every so-many-th of the gallery by operation, so that a sample shares problems and all have had their turn."""
+    turns = max(len(KNOWN) // EACH_DAY, 1)
+    return sorted(KNOWN[DAY % turns :: turns], key=lambda bug: bug.ops[0])
+
+
+@pytest.mark.parametrize("bug", of_today(), ids=lambda bug: f"{bug.id}-{bug.name}")
+def test_a_known_bug_is_caught(bug: Known) -> None:
+    for op in sorted(bug.ops):
+        result = tried(ENGINE, "known", bug.id, op, bug.backend)
+        assert result.caught.startswith(f"{op}."), f"{bug.id} passes everything of {op}: {bug.text}"
+
+
+def test_a_right_one_is_left_alone() -> None:
+    chosen, ops = LEGAL[DAY % len(LEGAL)]
+    if DTYPE in chosen.dtypes:  # type: ignore[attr-defined]
+        assert not tried(ENGINE, "legal", chosen.__name__, ops[0], chosen).caught
