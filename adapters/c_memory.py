@@ -21,9 +21,9 @@ Array = npt.NDArray[Any]
 
 PAGE = mmap.PAGESIZE
 GUARD = 1024  # bytes beside an array that are looked at after the call, where no forbidden page follows
-# An array that ends at a forbidden page starts at a multiple of 16 bytes, as malloc gives: up to 15 bytes after
-# its last element can be read. Large ones keep to cache lines, so that times do not depend on luck.
-ALIGNMENT, LARGE, CACHE_LINE = 16, 1 << 20, 64
+# An array that ends at a forbidden page ends there to the byte: it is aligned to its elements, as a slice of a caller's
+# array is, and to no more. Only large ones keep to cache lines, so that times do not depend on luck.
+LARGE, CACHE_LINE = 1 << 20, 64
 # Guard bands and the outputs before the call hold signalling NaNs, which no arithmetic gives.
 POISON: dict[np.dtype[Any], Any] = {
     np.dtype("float32"): np.uint32(0x7FA5A5A5),
@@ -77,7 +77,7 @@ class _Place:
 
     def __init__(self, shape: Sequence[int], dtype: np.dtype[Any], at_end: bool) -> None:
         size = math.prod(shape) * dtype.itemsize
-        step = CACHE_LINE if size >= LARGE else ALIGNMENT
+        step = CACHE_LINE if size >= LARGE else dtype.itemsize
         self.room = Room.of(max(size, 1))
         self.start = PAGE + (self.room.size - (size + -size % step) if at_end else 0)
         self.stop = self.start + size

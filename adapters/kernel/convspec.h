@@ -14,8 +14,8 @@ both types.
 
 Every function checks the problem by itself and returns a status. On any status but CONVSPEC_OK nothing that it wrote
 is looked at. The caller owns all memory: y holds exactly the elements of the shape, and a function may write nothing
-but its outputs, nor read beside its inputs: they lie between pages that may not be touched, each at a multiple of 16
-bytes. Arrays are dense and row by row, images are NCHW, the last letter changes fastest. Sizes may be 0.
+but its outputs, nor read beside its inputs: they lie between pages that may not be touched, and are
+aligned to their elements, as a slice of a larger array is, and to no more. Arrays are dense and row by row, images are NCHW, the last letter changes fastest. Sizes may be 0.
 
 The axis letters: n image, c channel, k filter, h w input rows and columns, i j output rows and columns, r s taps of a
 window. Pairs are {rows, columns}; padding is {{top, bottom}, {left, right}}, four independent sides.
