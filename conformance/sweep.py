@@ -72,6 +72,7 @@ class Oracle:
         if key not in self._bounds:
             with self._clock.stage("bound"):
                 self._bounds[key] = problem.judgements(arithmetic)
+            problem.forget()
             self._held += _size_of_bounds(self._bounds[key])
             self._forget()
         self._bounds.move_to_end(key)

@@ -79,11 +79,15 @@ class Conv2d(Op):
         """The sums of products without the bias, as one matrix product per image and group."""
         g, k = self.groups, weight.shape[0]
         filters = weight.reshape(g, k // g, -1) if weight.size else np.zeros((g, k // g, 0))
-        return np.asarray(np.matmul(filters, self.columns(x))).reshape(self.output_shape())
+        return np.asarray(np.matmul(filters, self.columns(x))).reshape(x.shape[0], *self.output_shape()[1:])
+
+    def products(self) -> Array:
+        """The sums of products without the bias, kept from the truth for the bound."""
+        return self.kept("products", lambda: self.multiply(as_float(self.x), as_float(self.weight)))
 
     def reference(self) -> Array:
-        y = self.multiply(as_float(self.x), as_float(self.weight))
-        return y if self.bias is None else y + as_float(self.bias)[:, None, None]
+        y = self.products()
+        return y.copy() if self.bias is None else y + as_float(self.bias)[:, None, None]
 
     def truth(self) -> tuple[Array, Array]:
         if self.dtype != np.float64:
@@ -97,7 +101,10 @@ class Conv2d(Op):
 
     def judgement(self, arithmetic: Arithmetic) -> Bound:
         bias = None if self.bias is None else as_float(self.bias)[:, None, None]
-        return judge_dot(self.multiply, as_float(self.x), as_float(self.weight), bias, arithmetic, self.dtype)
+        x, weight = as_float(self.x), as_float(self.weight)
+        return judge_dot(
+            self.multiply, x, weight, bias, arithmetic, self.dtype, products=self.products(), by_image=True
+        )
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

@@ -24,16 +24,26 @@ def as_float(array: npt.NDArray[Any]) -> Array:
 
 
 def judge_dot(
-    multiply: Multiply, x: Array, weight: Array, bias: Array | None, arithmetic: Arithmetic, dtype: np.dtype[Any]
+    multiply: Multiply,
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    arithmetic: Arithmetic,
+    dtype: np.dtype[Any],
+    *,
+    products: Array | None = None,
+    by_image: bool = False,
 ) -> Bound:
     """The bound of an operation `multiply(x, weight) + bias`, where `multiply` is bilinear.
 
     The magnitude is the same operation on absolute values, the number of terms the same on indicators of non-zeros.
+    `products`: `multiply(x, weight)`, where it is known. `by_image`: images, along the first axis of x and of the
+    result, are multiplied alike and apart, so that the terms of one without zeros are those of all.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        value = multiply(x, weight)
+        value = multiply(x, weight) if products is None else products
         magnitude = multiply(np.abs(x), np.abs(weight))
-    terms = multiply((x != 0).astype(np.float64), (weight != 0).astype(np.float64))
+    terms = _terms(multiply, x, weight, by_image)
     shift: Array | float = 0.0
     if bias is not None:
         value, magnitude, terms = value + bias, magnitude + np.abs(bias), terms + (bias != 0)
@@ -42,6 +52,15 @@ def judge_dot(
     return dot_bound(
         value, magnitude, terms, arithmetic, bias=shift, whole=is_whole(x, weight, bias), reference_unit=unit
     )
+
+
+def _terms(multiply: Multiply, x: Array, weight: Array, by_image: bool) -> Array:
+    """How many products of two non-zeros each output adds up; float32 counts to 2^24, far beyond what is drawn."""
+    seen, used = x != 0, weight != 0
+    narrow = np.float32 if x.size < 2**24 and weight.size < 2**24 else np.float64
+    if by_image and x.shape[0] > 1 and seen.all():
+        seen = seen[:1]
+    return as_float(multiply(seen.astype(narrow), used.astype(narrow)))  # type: ignore[arg-type]
 
 
 def exact_dot(a: Array, b: Array, bias: Array | None) -> tuple[Array, Array]:

@@ -50,7 +50,13 @@ class Linear(Op):
     def judgement(self, arithmetic: Arithmetic) -> Bound:
         bias = None if self.bias is None else as_float(self.bias)
         return judge_dot(
-            lambda x, w: np.matmul(x, w.T), as_float(self.x), as_float(self.weight), bias, arithmetic, self.dtype
+            lambda x, w: np.matmul(x, w.T),
+            as_float(self.x),
+            as_float(self.weight),
+            bias,
+            arithmetic,
+            self.dtype,
+            by_image=True,
         )
 
     @classmethod

@@ -79,9 +79,13 @@ class LocallyConnected2d(Op):
         y: Array = np.matmul(self.patches(x), self.filters(weight).swapaxes(2, 3))  # (I, J, N, K)
         return y.transpose(2, 3, 0, 1)
 
+    def products(self) -> Array:
+        """The sums of products without the bias, kept from the truth for the bound."""
+        return self.kept("products", lambda: self.multiply(as_float(self.x), as_float(self.weight)))
+
     def reference(self) -> Array:
-        y = self.multiply(as_float(self.x), as_float(self.weight))
-        return y if self.bias is None else y + as_float(self.bias)
+        y = self.products()
+        return y.copy() if self.bias is None else y + as_float(self.bias)
 
     def truth(self) -> tuple[Array, Array]:
         if self.dtype != np.float64:
@@ -93,7 +97,10 @@ class LocallyConnected2d(Op):
 
     def judgement(self, arithmetic: Arithmetic) -> Bound:
         bias = None if self.bias is None else as_float(self.bias)
-        return judge_dot(self.multiply, as_float(self.x), as_float(self.weight), bias, arithmetic, self.dtype)
+        x, weight = as_float(self.x), as_float(self.weight)
+        return judge_dot(
+            self.multiply, x, weight, bias, arithmetic, self.dtype, products=self.products(), by_image=True
+        )
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

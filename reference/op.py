@@ -22,6 +22,8 @@ from .measured import Measured
 from .pick import Pick
 from .rounding import Arithmetic, Bound
 
+T = TypeVar("T")
+
 Tensor = npt.NDArray[Any]
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
@@ -134,7 +136,7 @@ class Op:
     name: ClassVar[str]
     clauses: ClassVar[tuple[Clause, ...]]
     chapters: ClassVar[tuple[ModuleType | SimpleNamespace, ...]] = ()  # where more clauses are: laws, examples, edges
-    _tensors: ClassVar[frozenset[str]] = frozenset()  # the fields that are arrays
+    _tensors: ClassVar[tuple[str, ...]] = ()  # the fields that are arrays, in order
     has_batch: ClassVar[bool] = True  # axis 0 of `x` is `n`, and every image is treated alone
     outputs: ClassVar[tuple[str, ...]] = ("y",)  # the names of what comes back; several come back as a tuple
 
@@ -213,6 +215,17 @@ class Op:
         bounds = self.judgements(arithmetic or Arithmetic.ieee(self.dtype))
         return self._in_order({name: bound.tolerance for name, bound in bounds.items()})
 
+    def kept(self, name: str, make: Callable[[], T]) -> T:
+        """What `make` gives, made once and kept with the problem until `forget`."""
+        store: dict[str, T] = vars(self).setdefault("_kept", {})
+        if name not in store:
+            store[name] = make()
+        return store[name]
+
+    def forget(self) -> None:
+        """Let go of what was kept."""
+        vars(self).pop("_kept", None)
+
     def _in_order(self, by_name: dict[str, Any]) -> Any:
         several = tuple(by_name.get(name) for name in self.outputs)
         return several if len(several) > 1 else several[0]
@@ -238,7 +251,8 @@ class Op:
 
     def arrays(self) -> dict[str, Tensor]:
         """The arrays that are present, by field name, `x` first."""
-        return {k: v for k, v in vars(self).items() if k in self._array_fields() and v is not None}
+        mine = vars(self)
+        return {name: mine[name] for name in self._tensors if mine[name] is not None}
 
     def parameters(self) -> dict[str, Any]:
         """The fields that are not arrays."""
@@ -266,8 +280,12 @@ class Op:
 
     def validate(self) -> None:
         """Raise InvalidProblem, with the sentence of the first rule that is broken, unless there is none."""
+        if "_valid" in vars(self):  # looked at before: a problem is never changed
+            return
         broken = self.broken_rules()
-        if broken:
+        if not broken:
+            vars(self)["_valid"] = True
+        else:
             text = next(c.text for c in self.clauses if c.name == f"{self.name}.{broken[0]}")
             raise InvalidProblem(f"{self.name}: {text} Here: {self.summary()}")
 
@@ -289,7 +307,7 @@ class Op:
         return dataclasses.fields(cast(Any, cls))
 
     @classmethod
-    def _array_fields(cls) -> frozenset[str]:
+    def _array_fields(cls) -> tuple[str, ...]:
         return cls._tensors
 
     @classmethod
@@ -333,8 +351,8 @@ C = TypeVar("C", bound=type[Op])
 def operation(cls: C) -> C:
     """Make a class an operation: a frozen, keyword-only dataclass whose tagged methods are its clauses."""
     cls.name = vars(cls).get("name", "") or snake_case(cls.__name__)
-    cls._tensors = frozenset(k for k, v in inspect.get_annotations(cls).items() if str(v).startswith("Tensor"))
     dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)(cls)
+    cls._tensors = tuple(f.name for f in cls._fields() if str(f.type).startswith("Tensor"))
     cls.clauses = tuple(_clauses(cls, cls.name))
     return cls
 

@@ -209,32 +209,40 @@ def dot_bound(
     out, acc = arithmetic.out, arithmetic.acc
     u = arithmetic.unit
     signed = np.broadcast_to(np.asarray(bias, np.float64), value.shape)
-    bias = np.abs(signed)
+    bias = np.abs(bias) if np.any(bias) else 0.0
     size = np.abs(value)
-    partial = (magnitude + size) / 2
-    products = magnitude - bias
+    total = size + magnitude
+    partial = total / 2
+    products = magnitude - bias if np.any(bias) else magnitude
+    reference = FORMATS["float64"].unit if reference_unit is None else reference_unit
+    # What depends on the number of terms alone is made first: it is the same for all images.
     additions = np.maximum(terms - 1, 0)
+    growth = 1 - additions * u
+    slack = 1 + 4 * reference * (terms + 8)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        growth = 1 - additions * u
-        error = np.where(growth > 0, (u * products + additions * u * partial) / growth, np.inf)
+        error = products * (u / growth)
+        error += partial * (additions * u / growth)
+        if np.any(growth <= 0):
+            error = np.where(growth > 0, error, np.inf)
         if arithmetic.unit_factor == 1:
-            error = np.minimum(error, terms * u * magnitude)
+            np.minimum(error, magnitude * (terms * u), out=error)
         if arithmetic.input_rounding:
             q = 2 * arithmetic.input_rounding + arithmetic.input_rounding**2
             error = error * (1 + q) + q * products
         if arithmetic.widens:
             after = np.where(bias > 0, partial, 0.0)
             error = error + out.unit * (size + error) + out.unit * after
-        reference = FORMATS["float64"].unit if reference_unit is None else reference_unit
-        error = error * (1 + 4 * reference * (terms + 8)) + (terms + 2) * reference * magnitude
-        error = error + terms * acc.spacing / 2 + out.spacing / 2
+        error *= slack
+        error += magnitude * ((terms + 2) * reference)
+        error += terms * (acc.spacing / 2) + out.spacing / 2
         if arithmetic.flush_to_zero:
-            error = error + 2 * terms * acc.smallest_normal
-    error = np.where(magnitude == 0, 0.0, error)
+            error += 2 * terms * acc.smallest_normal
+    empty = magnitude == 0
+    error[empty] = 0.0
     forced = np.zeros(value.shape, bool)
     if whole and not (arithmetic.input_rounding and np.any(magnitude > 1 / arithmetic.input_rounding)):
         forced = partial <= 2.0**acc.p
-    bound = Bound(error, magnitude == 0, _overflow(partial, error, acc), size + magnitude)
+    bound = Bound(error, empty, _overflow(partial, error, acc), total)
     return forced_where(forced, bound, value, arithmetic, signed)
 
 
@@ -243,6 +251,8 @@ def forced_where(forced: Mask, bound: Bound, value: Array, arithmetic: Arithmeti
 
     That result is y rounded once to the storage format; with a bias, also y - b rounded, b added, rounded again.
     """
+    if not forced.any():
+        return bound
     out = arithmetic.out
     once = np.abs(round_to(value, out) - value)
     if arithmetic.widens:
@@ -255,6 +265,8 @@ def forced_where(forced: Mask, bound: Bound, value: Array, arithmetic: Arithmeti
 
 def _overflow(partial: Array, error: Array, acc: Format) -> Mask:
     with np.errstate(invalid="ignore", over="ignore"):
+        if partial.size and partial.max() + error.max() < acc.largest:
+            return np.zeros(partial.shape, bool)
         return ~(partial + error < acc.largest)
 
 
