@@ -61,7 +61,7 @@ class AddsTheBeginsOfBothAxes(Right):
     spared=lambda: Conv2d(x=filled((1, 1, 3, 5)), weight=filled((1, 1, 1, 1)), stride=(1, 2)),
     analog="the last row or column of outputs is not written where the original padded by a huge number",
 )
-class CastsANegativePadding(RightConv2d):
+class CastsNegativePadding(RightConv2d):
     """Where strides leave pixels over, the padding that is in effect at the end is negative, and is taken as unsigned:
     the last outputs on that axis are lost."""
 

@@ -53,7 +53,7 @@ def _problem(length: int, stride: int = 1, sides: tuple[int, int] = (0, 0), taps
     spared=lambda: _problem(4, stride=2),
     analog="the report gives no cause; what is added to the output on its wrong side stands for it",
 )
-class PadsATransposedOutputBefore(Transposed):
+class PadsTransposedOutputsBefore(Transposed):
     """Where a transposed convolution's output is longer than its windows reach, because a stride left pixels over, the
     additional ones are put before it: everything moves."""
 

@@ -1,4 +1,4 @@
-"""Known bugs of the geometry of pooling: rounding up, dilation, divisors, ranks."""
+"""Known bugs of the geometry of maximum pooling and of both: rounding up, dilation, ranks."""
 
 from __future__ import annotations
 
@@ -6,32 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from convspec.reference import AvgPool2d, MaxPool2d
+from convspec.reference import MaxPool2d
 from convspec.reference.window import Window
 
-from ..base import Array, Right, rounded, taken
+from ..base import Right, rounded, taken
 from ..pool import RightPool
 from .entry import filled, known
-from .parts import axes_of, pooled_taps
+from .parts import all_along, all_counts, axes_of
 
 
 def row(n: int) -> Any:
     return filled((1, 1, 1, n))
-
-
-def all_counts(problem: Any) -> list[int]:
-    """The output sizes, with the windows that rounding up adds behind the input."""
-    rounding = -1 if problem.ceil_mode else 1
-    return [rounding * (rounding * (a.padded - a.span) // a.stride) + 1 for a in axes_of(problem)]
-
-
-def all_along(problem: Any) -> tuple[Any, Any]:
-    """(I, R) and (J, S): where the taps of all these windows lie."""
-    rows, columns = (
-        np.arange(count)[:, None] * a.stride - a.before + np.arange(a.taps) * a.dilation
-        for count, a in zip(all_counts(problem), axes_of(problem), strict=True)
-    )
-    return rows, columns
 
 
 @known(
@@ -42,7 +27,7 @@ def all_along(problem: Any) -> tuple[Any, Any]:
     at=lambda: MaxPool2d(x=filled((1, 1, 8, 1)), kernel_size=(3, 1), stride=(4, 1), ceil_mode=True),
     spared=lambda: MaxPool2d(x=filled((1, 1, 9, 1)), kernel_size=(3, 1), stride=(4, 1), ceil_mode=True),
 )
-class KeepsARowOfWindowsBehindTheImage(RightPool):
+class KeepsRowsBehindTheImage(RightPool):
     """Rounding up keeps a last row of windows that starts behind the image: a row of minus infinity."""
 
     def max_pool2d(self, problem: Any) -> Any:
@@ -70,45 +55,6 @@ class GivesZeroForPaddingAlone(RightPool):
             ((at >= 0) & (at < n)).any(axis=1) for at, n in zip(all_along(problem), problem.x.shape[2:], strict=True)
         )
         return rounded(np.where(rows[:, None] & columns, largest, 0), problem)
-
-
-@known(
-    "B179",
-    "PaddlePaddle/Paddle#51542",
-    "avg_pool2d",
-    clause="size_follows_the_formula",
-    at=lambda: AvgPool2d(x=row(4), kernel_size=1, stride=(1, 2), ceil_mode=True, count_include_pad=False),
-    spared=lambda: AvgPool2d(x=row(5), kernel_size=1, stride=(1, 2), ceil_mode=True, count_include_pad=False),
-)
-class AveragesBehindTheImage(RightPool):
-    """Rounding up keeps a last window that starts behind the image, which divides nothing by nothing."""
-
-    def avg_pool2d(self, problem: Any) -> Any:
-        problem.validate()
-        along = all_along(problem)
-        with np.errstate(invalid="ignore"):
-            return rounded(self.total(taken(problem.x, *along)) / pooled_taps(problem, along), problem)
-
-
-@known(
-    "B051",
-    "microsoft/onnxruntime#27375",
-    "avg_pool2d",
-    clause="within_the_bound",
-    at=lambda: AvgPool2d(x=filled((1, 1, 2, 1)), kernel_size=(2, 1), stride=1, padding=((0, 1), (0, 0))),
-    spared=lambda: AvgPool2d(x=filled((1, 1, 2, 1)), kernel_size=(2, 1), stride=1, padding=((1, 0), (0, 0))),
-)
-class EndsTheRowsAtTheLeftPadding(RightPool):
-    """Where padding is counted, rows are counted down to the height plus the padding on the left, not at the bottom."""
-
-    def divisor(self, problem: Any) -> Array:
-        if not problem.count_include_pad:
-            return np.asarray(problem.divisor)
-        rows, columns = axes_of(problem)
-        starts = rows.positions[:, 0]
-        held = np.minimum(starts + rows.taps, rows.length + columns.before) - starts
-        across = (columns.positions < columns.length + columns.after).sum(axis=1)
-        return np.asarray(held[:, None] * across, np.float64)
 
 
 @known(
@@ -141,7 +87,7 @@ class StepsFromTheEdgeOfTheImage(RightPool):
     at=lambda: MaxPool2d(x=filled((1, 1, 2, 2)), kernel_size=2, stride=1),
     analog="one image is no valid problem here; it is answered, and values have the rank that the indices had",
 )
-class AnswersAnImageWithABatch(Right):
+class AddsTheBatchAxis(Right):
     """An image without a batch axis comes back with one."""
 
     def max_pool2d(self, problem: Any) -> Any:
@@ -174,7 +120,7 @@ class PoolsWithoutDilation(RightPool):
     spared=lambda: MaxPool2d(x=row(2), kernel_size=(1, 3), stride=1, padding=((0, 0), (0, 1))),
     analog="a window longer than the padded image is invalid here; one longer than the image is refused instead",
 )
-class RefusesAWindowThatHangsOver(Right):
+class RefusesWindowsThatHangOver(Right):
     """Where sizes are rounded up, a window that is longer than the image is refused."""
 
     def max_pool2d(self, problem: Any) -> Any:
@@ -191,23 +137,6 @@ class RefusesAWindowThatHangsOver(Right):
 
 
 @known(
-    "B161",
-    "pytorch/pytorch#161011",
-    "avg_pool2d",
-    clause="within_the_bound",
-    at=lambda: AvgPool2d(x=row(3), kernel_size=(1, 2), stride=(1, 2), ceil_mode=True),
-    spared=lambda: AvgPool2d(x=row(4), kernel_size=(1, 2), stride=(1, 2), ceil_mode=True),
-    analog="the report gives no cause; a divisor that counts the zeros behind the image stands for it",
-)
-class FillsUpTheLastWindow(RightPool):
-    """A window that hangs over the padded image is filled up with zeros, and divided by all of its taps."""
-
-    def divisor(self, problem: Any) -> Array:
-        rows, columns = (a.positions[:, -1] >= a.length + a.after for a in axes_of(problem))
-        return np.where(rows[:, None] | columns, float(np.prod(problem.kernel_size)), problem.divisor)
-
-
-@known(
     "B197",
     "chainer/chainer#1196",
     "max_pool2d",
@@ -216,14 +145,18 @@ class FillsUpTheLastWindow(RightPool):
     at=lambda: MaxPool2d(x=row(3), kernel_size=(1, 2), stride=(1, 2), ceil_mode=True),
     spared=lambda: MaxPool2d(x=row(4), kernel_size=(1, 2), stride=(1, 2), ceil_mode=True),
 )
-class CoversOnlyWholeWindows(Right):
+class CoversOnlyWholeWindows(RightPool):
     """The option to round the size up is not passed on: what is left over at the end is never pooled."""
 
     def max_pool2d(self, problem: Any) -> Any:
-        return self.answer(problem.but(ceil_mode=False))
+        problem.validate()
+        return rounded(self.largest(self.seen(problem.but(ceil_mode=False), self.outside)), problem)
 
     def avg_pool2d(self, problem: Any) -> Any:
-        return self.answer(problem.but(ceil_mode=False))
+        problem.validate()
+        whole = problem.but(ceil_mode=False)  # where rounding up drops a window on the padding, rounding down keeps it
+        with np.errstate(invalid="ignore"):
+            return rounded(self.total(self.seen(whole, 0.0)) / whole.divisor, problem)
 
 
 @known(

@@ -35,7 +35,7 @@ def _conv(length: int, taps: int, after: int, before: int = 0, **fields: Any) ->
     spared=lambda: _conv(4, 3, 1, 1),
     analog=ASKED,
 )
-class PadsSameForADenseFilter(Right):
+class PadsSameForDenseFilters(Right):
     """SAME pads as much as the filter without its holes needs: with dilation the output is too small."""
 
     def conv2d(self, problem: Any) -> Any:
@@ -155,7 +155,7 @@ class LeavesOutThePaddingBeforeAlone(RightPool):
     spared=lambda: _transposed(3, 0),
     analog=ASKED,
 )
-class PutsTheOddPixelOfATransposedConvolutionFirst(Gradients):
+class CutsTheOddPixelOffTheWrongSide(Gradients):
     """A transposed convolution with SAME cuts the odd pixel off on the wrong side: the output is moved by one."""
 
     def wrong(self, problem: Any, right: Any) -> Any:

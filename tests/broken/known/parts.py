@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,11 +52,6 @@ def resized(y: Tensor, *spatial: int) -> Tensor:
     return out
 
 
-def counts(axes: Iterable[Window], **changed: int) -> list[int]:
-    """How many windows there would be with something changed."""
-    return [replace(a, **changed).count for a in axes]
-
-
 def pooled_taps(problem: Any, along: tuple[npt.NDArray[Any], npt.NDArray[Any]]) -> Array:
     """Average pooling's divisor for windows that lie at other positions: (I, J)."""
     found = []
@@ -66,6 +59,21 @@ def pooled_taps(problem: Any, along: tuple[npt.NDArray[Any], npt.NDArray[Any]]) 
         first, end = (-a.before, a.length + a.after) if problem.count_include_pad else (0, a.length)
         found.append(((at >= first) & (at < end)).sum(axis=1).astype(np.float64))
     return np.asarray(found[0][:, None] * found[1])
+
+
+def all_counts(problem: Any) -> list[int]:
+    """The output sizes, with the windows that rounding up adds behind the input."""
+    rounding = -1 if problem.ceil_mode else 1
+    return [rounding * (rounding * (a.padded - a.span) // a.stride) + 1 for a in axes_of(problem)]
+
+
+def all_along(problem: Any) -> tuple[Any, Any]:
+    """(I, R) and (J, S): where the taps of all these windows lie."""
+    rows, columns = (
+        np.arange(count)[:, None] * a.stride - a.before + np.arange(a.taps) * a.dilation
+        for count, a in zip(all_counts(problem), axes_of(problem), strict=True)
+    )
+    return rows, columns
 
 
 def is_channels_last(x: Tensor) -> bool:
