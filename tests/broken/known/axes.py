@@ -15,8 +15,8 @@ from ..conv2d import RightConv2d
 from ..normalize import RightNorm
 from ..pool import RightPool
 from .entry import filled, known
+from .geometry_parts import axes_of, halves, is_same, pooled_taps, resized, same_total
 from .geometry_same import ASKED
-from .parts import axes_of, halves, is_same, pooled_taps, resized, same_total
 
 
 def pooled(h: int, w: int, **fields: Any) -> MaxPool2d:

@@ -14,7 +14,7 @@ from convspec.reference import Conv2d, LocallyConnected2d, LocalResponseNorm, Ma
 
 from ..base import Right, Tensor
 from .entry import filled, known
-from .parts import channels_last, is_channels_last
+from .geometry_parts import channels_last, is_channels_last
 
 ASKED = "a view with channels last in memory stands for the layout"
 PERMUTED = (0, 2)  # of views_equal_copies: x, with its channels last

@@ -10,7 +10,7 @@ from ..base import Right, Tensor
 from ..pool import RightPool
 from .axes import pooled
 from .entry import known
-from .parts import axes_of
+from .geometry_parts import axes_of
 
 
 @known(

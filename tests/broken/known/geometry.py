@@ -14,7 +14,7 @@ from ..conv2d import RightConv2d
 from ..local_response_norm import RightLRN
 from ..pool import RightPool
 from .entry import filled, known
-from .parts import axes_of, pooled_taps, resized
+from .geometry_parts import axes_of, pooled_taps, resized
 
 
 @known(

@@ -11,8 +11,8 @@ from convspec.reference import AvgPool2d
 from ..base import Array, rounded, taken
 from ..pool import RightPool
 from .entry import filled, known
+from .geometry_parts import all_along, axes_of, pooled_taps
 from .geometry_pool import row
-from .parts import all_along, axes_of, pooled_taps
 
 
 @known(

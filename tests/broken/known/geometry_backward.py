@@ -11,7 +11,7 @@ from convspec.reference import Conv2dBackward
 from ..backward import Gradients
 from ..base import Array, rounded
 from .entry import filled, known
-from .parts import axes_of
+from .geometry_parts import axes_of
 
 
 class Transposed(Gradients):

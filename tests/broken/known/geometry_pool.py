@@ -12,7 +12,7 @@ from convspec.reference.window import Window
 from ..base import Right, rounded, taken
 from ..pool import RightPool
 from .entry import filled, known
-from .parts import all_along, all_counts, axes_of
+from .geometry_parts import all_along, all_counts, axes_of
 
 
 def row(n: int) -> Any:

@@ -15,7 +15,7 @@ from ..backward import Gradients
 from ..base import Array, Right
 from ..pool import RightPool
 from .entry import filled, known
-from .parts import axes_of, halves, is_same, resized, same_total
+from .geometry_parts import axes_of, halves, is_same, resized, same_total
 
 ASKED = "padding that is what SAME comes to stands for asking for SAME"
 
