@@ -1,8 +1,20 @@
 """Bugs that libraries were released with, each cited, each a backend that misbehaves on the bug's own trigger."""
 
-from . import geometry
+from . import (
+    channel_gradients,
+    channels,
+    fast_paths,
+    geometry,
+)
 from .entry import KNOWN, Known
 
 KNOWN.sort(key=lambda bug: int(bug.id[1:]))
 
-__all__ = ["KNOWN", "Known", "geometry"]
+__all__ = [
+    "KNOWN",
+    "Known",
+    "channel_gradients",
+    "channels",
+    "fast_paths",
+    "geometry",
+]
