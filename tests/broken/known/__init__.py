@@ -1,10 +1,12 @@
 """Bugs that libraries were released with, each cited, each a backend that misbehaves on the bug's own trigger."""
 
 from . import (
+    arguments,
     channel_gradients,
     channels,
     fast_paths,
     geometry,
+    refusals,
 )
 from .entry import KNOWN, Known
 
@@ -13,8 +15,10 @@ KNOWN.sort(key=lambda bug: int(bug.id[1:]))
 __all__ = [
     "KNOWN",
     "Known",
+    "arguments",
     "channel_gradients",
     "channels",
     "fast_paths",
     "geometry",
+    "refusals",
 ]
