@@ -2,10 +2,14 @@
 
 from . import (
     arguments,
+    batch,
     channel_gradients,
     channels,
     fast_paths,
     geometry,
+    limits,
+    memory,
+    races,
     refusals,
 )
 from .entry import KNOWN, Known
@@ -16,9 +20,13 @@ __all__ = [
     "KNOWN",
     "Known",
     "arguments",
+    "batch",
     "channel_gradients",
     "channels",
     "fast_paths",
     "geometry",
+    "limits",
+    "memory",
+    "races",
     "refusals",
 ]

@@ -65,7 +65,7 @@ class LaysAllTapsOnOnePixel(Accepts):
     clause="a_window_fits",
     at=lambda: Conv2d(x=filled((1, 1, 2, 2)), weight=filled((1, 1, 2, 2))),
 )
-class FindsAWindowWhereNoneFits(Accepts):
+class FindsWindowsWhereNoneFit(Accepts):
     """The size is computed without going below zero: a filter too long for the padded image gets one window, which
     reads on behind the image."""
 

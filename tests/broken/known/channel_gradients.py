@@ -75,7 +75,7 @@ class ForgetsTheGroupsWhereStrided(Right):
         x=filled((1, 2, 2, 1)), weight=filled((2, 1, 2, 1)), stride=2, groups=2, grad_output=filled((1, 2, 1, 1))
     ),
 )
-class CopiesALargerGradientOfTheFilters(Right):
+class CopiesTheLargerGradient(Right):
     """Depthwise with a stride that leaves pixels over: the gradient of the filters is computed with a tap too many and
     copied into the smaller array as it lies in memory."""
 

@@ -139,7 +139,7 @@ class StridesTheWeightsByWholeBlocks(Right):
     spared=lambda: Conv2d(x=filled((1, 4, 1, 1)), weight=filled((4, 1, 1, 1)), groups=4),
     analog="in floating point instead of eight-bit integers; that the first filter is taken is made up",
 )
-class RepeatsAFilterForTheLastOutput(Right):
+class RepeatsTheFirstFilterLast(Right):
     """Groups of several channels: the last output of the last group is made with the first filter of that group."""
 
     def conv2d(self, problem: Any) -> Any:

@@ -61,7 +61,7 @@ class HasNoDeterministicDilation(Right):
     at=lambda: BatchNorm2d(x=filled((2, 1, 1, 1)), bias=filled((1,))),
     spared=lambda: BatchNorm2d(x=filled((2, 1, 1, 1)), weight=filled((1,)), bias=filled((1,))),
 )
-class NeedsAWeight(Right):
+class NeedsWeights(Right):
     """Batch normalization without a weight, which is optional, raises a type error."""
 
     def batch_norm2d(self, problem: Any) -> Any:
