@@ -46,7 +46,7 @@ class ReadsTheFirstGroupFarAlongTheFilter(RightConv2d):
         seen = np.array(super().seen(problem))
         c = problem.weight.shape[1]
         if c:
-            taps = seen.reshape(*seen.shape[:4], -1)  # a view
+            taps = seen.reshape(*seen.shape[:4], seen.shape[4] * seen.shape[5])  # a view
             taps[..., 16:] = taps[:, np.arange(seen.shape[1]) % c, :, :, 16:]
         return seen
 
