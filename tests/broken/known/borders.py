@@ -53,9 +53,10 @@ class ReflectsOnceAndLeavesZeros(RightPad2d):
     def pad2d(self, problem: Any) -> Any:
         if problem.broken_rules() != ("reflection_stays_inside",):
             return super().pad2d(problem)
-        n, c, h, w = problem.x.shape
-        places = [np.arange(-a, n + b)[:, None] for n, (a, b) in zip((h, w), problem.padding, strict=True)]
-        once = [np.where(q < 0, -q, np.where(q >= n, 2 * (n - 1) - q, q)) for q, n in zip(places, (h, w), strict=True)]
+        once = []
+        for n, (before, after) in zip(problem.x.shape[2:], problem.padding, strict=True):
+            at = np.arange(-before, n + after)[:, None]
+            once.append(np.where(at < 0, -at, np.where(at < n, at, 2 * (n - 1) - at)))
         return rounded(taken(problem.x, *once)[..., 0, 0], problem)
 
 
@@ -158,7 +159,7 @@ class PadsMaximaWithZeros(RightPool):
     at=lambda: Conv2d(x=filled((1, 1, 1, 1)), weight=filled((1, 1, 1, 1)), padding_mode="reflect"),
     analog="SciPy reflects one element onto itself; here it is to be refused",
 )
-class ReadsBesideASingleElement(Right):
+class ReadsBesideOneElement(Right):
     """An axis of one element has the period 0, and its reflection is skipped: what lies beside it in memory is read."""
 
     def conv2d(self, problem: Any) -> Any:

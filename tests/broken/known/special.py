@@ -50,7 +50,7 @@ def marked(channels: int) -> MaxPool2d:
     at=lambda: marked(3),
     spared=lambda: marked(2),
 )
-class LosesNaNInTheTail(RightPool):
+class DropsNansInTheTail(RightPool):
     """Channels go through vectors of 16 bytes, which hand NaN on; those left over go one by one through `>`, which is
     never true of NaN."""
 
@@ -70,7 +70,7 @@ class LosesNaNInTheTail(RightPool):
     clause="nan_stays_nan",
     at=lambda: Relu(x=filled((2,))),
 )
-class RectifiesNaN(Right):
+class ClipsNansToZero(Right):
     """x where x > 0 and zero elsewhere: NaN is not above zero."""
 
     def relu(self, problem: Any) -> Any:

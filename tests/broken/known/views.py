@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from convspec.reference import BatchNorm2d, Conv2d, Dropout, LayerNorm, Linear
 
 from ..base import Right, Tensor
