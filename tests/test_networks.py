@@ -18,7 +18,7 @@ from convspec.reference.rounding import FORMATS, Arithmetic, dtype_named, format
 from convspec.reference.window import Window
 
 from . import loops
-from .broken.legal import AddsBackwards, AddsInPairs, AddsTheLargestFirst
+from .broken.legal_sums import AddsBackwards, AddsInPairs, AddsTheLargestFirst
 
 Array = npt.NDArray[np.float64]
 

@@ -137,10 +137,10 @@ class IgnoresStrides(Right):
     """The memory behind an array is read from its first element onwards, whatever its strides."""
 
     def answer(self, problem: Op) -> Any:
-        return super().answer(problem.but(**{name: _in_memory(a) for name, a in problem.arrays().items()}))
+        return super().answer(problem.but(**{name: in_memory(a) for name, a in problem.arrays().items()}))
 
 
-def _in_memory(array: Tensor) -> Tensor:
+def in_memory(array: Tensor) -> Tensor:
     """The elements that follow the first one in memory; where the memory ends, zeros."""
     if array.flags.c_contiguous or not array.size:
         return array

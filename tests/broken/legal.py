@@ -7,192 +7,15 @@ from typing import Any
 import numpy as np
 
 from convspec.adapters import Unsupported
-from convspec.reference import Op
 from convspec.reference.pool import filled
 from convspec.reference.window import windows
 
 from .base import Right, Tensor, rounded, significant, wide
-from .conv2d import RightConv2d
 from .dropout import Drops
 from .legal_backward import LEGAL_BACKWARD
 from .legal_batch_norm import LEGAL_BATCH_NORM
-from .locally_connected2d import RightLocallyConnected2d
-
-
-def products(problem: Any, dtype: Any = None) -> tuple[Tensor, Tensor]:
-    """The products that each output element adds up, (terms, *output), and the bias; by default in the dtype of x."""
-    problem.validate()
-    dtype = dtype or problem.dtype
-    with np.errstate(all="ignore"):
-        if problem.name == "linear":
-            made = problem.x.T[:, :, None].astype(dtype) * problem.weight.T[:, None].astype(dtype)
-            bias = np.zeros((), dtype) if problem.bias is None else problem.bias
-        elif problem.name == "conv2d":
-            seen = RightConv2d().seen(problem).astype(dtype)  # (N, C, I, J, R, S)
-            n, _, i, j, r, s = seen.shape
-            k, per_group = problem.weight.shape[:2]
-            first = np.arange(k) // (k // problem.groups) * per_group
-            seen = seen[:, first[:, None] + np.arange(per_group)]  # (N, K, C/groups, I, J, R, S)
-            made = seen * problem.weight[:, :, None, None].astype(dtype)
-            made = made.transpose(2, 5, 6, 0, 1, 3, 4).reshape(per_group * r * s, n, k, i, j)
-            bias = np.zeros((), dtype) if problem.bias is None else problem.bias[:, None, None]
-        elif problem.name == "locally_connected2d":
-            seen = RightLocallyConnected2d().seen(problem).astype(dtype)  # (N, C, I, J, R, S)
-            weight = problem.weight.transpose(2, 3, 0, 1, 4, 5).astype(dtype)  # (K, C, I, J, R, S)
-            made = (seen[:, None] * weight).transpose(2, 5, 6, 0, 1, 3, 4)
-            made = made.reshape(int(np.prod(made.shape[:3])), *made.shape[3:])
-            bias = np.zeros((), dtype) if problem.bias is None else problem.bias
-        else:
-            seen = windows(filled(problem, 0.0), *problem.axes).astype(dtype)
-            made = seen.transpose(4, 5, 0, 1, 2, 3).reshape(seen.shape[4] * seen.shape[5], *seen.shape[:4])
-            bias = np.zeros((), dtype)
-    return np.asarray(made, dtype), np.asarray(bias, dtype)
-
-
-class Sums:
-    """The layers that are sums of products, by adding up `products` in the dtype in an order of its own."""
-
-    dtypes = ("float32", "float64")
-
-    def total(self, terms: Tensor, start: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def conv2d(self, problem: Any) -> Any:
-        made, bias = products(problem)
-        return np.asarray(self.total(made, bias), problem.dtype)
-
-    def linear(self, problem: Any) -> Any:
-        return self.conv2d(problem)
-
-    def locally_connected2d(self, problem: Any) -> Any:
-        return self.conv2d(problem)
-
-
-class AddsBackwards(Sums):
-    """From the last product to the first, then the bias."""
-
-    def total(self, terms: Tensor, start: Tensor) -> Tensor:
-        y = np.zeros(terms.shape[1:], terms.dtype)
-        for term in terms[::-1]:
-            y = y + term
-        return y + start
-
-
-class StartsAtTheBias(Sums):
-    """The accumulator starts at the bias."""
-
-    def total(self, terms: Tensor, start: Tensor) -> Tensor:
-        y = np.zeros(terms.shape[1:], terms.dtype) + start
-        for term in terms:
-            y = y + term
-        return y
-
-
-class AddsInBlocks(Sums):
-    """Blocks of four are added up on their own."""
-
-    def total(self, terms: Tensor, start: Tensor) -> Tensor:
-        y = np.zeros(terms.shape[1:], terms.dtype)
-        for k in range(0, len(terms), 4):
-            block = np.zeros_like(y)
-            for term in terms[k : k + 4]:
-                block = block + term
-            y = y + block
-        return y + start
-
-
-class AddsInPairs(Sums):
-    """A balanced tree."""
-
-    def total(self, terms: Tensor, start: Tensor) -> Tensor:
-        while len(terms) > 1:
-            if len(terms) % 2:
-                terms = np.concatenate([terms, np.zeros_like(terms[:1])])
-            terms = terms[::2] + terms[1::2]
-        return (terms[0] if len(terms) else np.zeros(terms.shape[1:], terms.dtype)) + start
-
-
-class AddsTheLargestFirst(Sums):
-    """Sorted by size."""
-
-    def total(self, terms: Tensor, start: Tensor) -> Tensor:
-        order = np.argsort(-np.abs(terms), axis=0)
-        y = np.zeros(terms.shape[1:], terms.dtype)
-        for term in np.take_along_axis(terms, order, axis=0):
-            y = y + term
-        return y + start
-
-
-class AddsInAnyOrder(Sums):
-    """In another order at every call, and says so."""
-
-    conventions = {"repeatable": "false"}  # noqa: RUF012
-
-    def __init__(self) -> None:
-        self.random = np.random.default_rng(0)
-
-    def total(self, terms: Tensor, start: Tensor) -> Tensor:
-        y = np.zeros(terms.shape[1:], terms.dtype)
-        for k in self.random.permutation(len(terms)):
-            y = y + terms[k]
-        return y + start
-
-
-class FusesMultiplyAndAdd(Sums):
-    """Products enter the sum unrounded: float64 arithmetic, rounded to float32 after each addition."""
-
-    dtypes = ("float32",)
-
-    def conv2d(self, problem: Any) -> Any:
-        made, bias = products(problem, np.float64)
-        y = np.zeros(made.shape[1:], np.float32)
-        for term in made:
-            y = (y + term).astype(np.float32)
-        return (y + bias).astype(np.float32)
-
-
-class MultipliesMatrices:
-    """Patches as columns, then one matrix product of the dtype per image and group."""
-
-    dtypes = ("float32", "float64")
-
-    def conv2d(self, problem: Any) -> Any:
-        problem.validate()
-        g, k = problem.groups, problem.weight.shape[0]
-        columns = problem.columns(problem.x)
-        filters = problem.weight.reshape(g, k // g, columns.shape[2])
-        y = np.matmul(filters, columns).reshape(problem.output_shape())
-        return y if problem.bias is None else y + problem.bias[:, None, None]
-
-
-class AnswersInFortranOrder(Right):
-    """The result lies in memory with its first axis fastest."""
-
-    def answer(self, problem: Op) -> Any:
-        y = super().answer(problem)
-        if isinstance(y, tuple):
-            return tuple(None if one is None else np.asfortranarray(one) for one in y)
-        return np.asfortranarray(y)
-
-
-class AnswersReadOnly(Right):
-    """The result may not be written to."""
-
-    def answer(self, problem: Op) -> Any:
-        y = super().answer(problem)
-        y.flags.writeable = False
-        return y
-
-
-class AnswersInPartOfABuffer(Right):
-    """The result is every second element of a larger buffer, backwards."""
-
-    def answer(self, problem: Op) -> Any:
-        y = super().answer(problem)
-        buffer = np.full((*y.shape[:-1], 2 * y.shape[-1] + 1), np.nan, y.dtype)
-        view = buffer[..., 1::2][..., ::-1]
-        view[...] = y
-        return view
+from .legal_results import LEGAL_RESULTS
+from .legal_sums import LEGAL_SUMS, AddsInAnyOrder, AddsInPairs, products
 
 
 class MultipliesByTheReciprocal:
@@ -397,41 +220,26 @@ def _splitmix(words: Tensor) -> Tensor:
 
 
 LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
-    (AddsBackwards, ("conv2d", "linear", "locally_connected2d")),
-    (StartsAtTheBias, ("linear",)),
-    (AddsInBlocks, ("linear",)),
-    (AddsInPairs, ("conv2d", "linear", "locally_connected2d")),
-    (AddsTheLargestFirst, ("linear",)),
-    (AddsInAnyOrder, ("linear",)),
-    (FusesMultiplyAndAdd, ("conv2d", "locally_connected2d")),
-    (MultipliesMatrices, ("conv2d",)),
-    (AnswersInFortranOrder, ("pad2d", "relu", "linear", "locally_connected2d")),
-    (AnswersReadOnly, ("relu", "linear")),
-    (AnswersInPartOfABuffer, ("convolve2d", "relu", "linear")),
     (MultipliesByTheReciprocal, ("avg_pool2d",)),
     (DividesBeforeItAdds, ("avg_pool2d",)),
     (Sorts, ("max_pool2d",)),
     (AnswersNegativeZeros, ("relu",)),
     (IgnoresNaN, ("max_pool2d", "relu")),
-    (DividesByTheWindow, ("avg_pool2d",)),
+    (DividesByTheWindow, ("avg_pool2d", "stack")),
     (TakesOneGroupOnly, ("conv2d",)),
     (TakesDenseFiltersOnly, ("conv2d",)),
     (TakesFloat64Only, ("convolve2d", "linear")),
-    (RoundsToElevenBits, ("conv2d",)),
+    (RoundsToElevenBits, ("conv2d", "stack")),
     (ScattersPixels, ("convolve2d",)),
+    (PadsColumnsFirst, ("pad2d",)),
     (AddsInPairsThroughout, ("stack", "conv_block", "lenet5")),
     (AddsInAnyOrderThroughout, ("stack",)),
-    (AnswersInFortranOrder, ("conv_block",)),
-    (AnswersInPartOfABuffer, ("stack", "lenet5")),
-    (AnswersReadOnly, ("stack",)),
-    (DividesByTheWindow, ("stack",)),
-    (RoundsToElevenBits, ("stack",)),
-    (PadsColumnsFirst, ("pad2d",)),
     (Drops, ("dropout", "dropout2d")),
     (DrawsWithMersenne, ("dropout", "dropout2d")),
     (DrawsIntegers, ("dropout", "dropout2d")),
     (DrawsByCounting, ("dropout", "dropout2d")),
-    (AnswersInFortranOrder, ("dropout2d",)),
+    *LEGAL_SUMS,
+    *LEGAL_RESULTS,
     *LEGAL_BACKWARD,
     *LEGAL_BATCH_NORM,
 )

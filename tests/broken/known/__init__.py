@@ -6,6 +6,8 @@ from . import (
     axes_layout,
     axes_pool,
     batch,
+    borders,
+    chance,
     channel_gradients,
     channels,
     degenerate,
@@ -17,8 +19,12 @@ from . import (
     geometry_same,
     limits,
     memory,
+    parameters,
+    precision,
     races,
     refusals,
+    special,
+    views,
 )
 from .entry import KNOWN, Known
 
@@ -32,6 +38,8 @@ __all__ = [
     "axes_layout",
     "axes_pool",
     "batch",
+    "borders",
+    "chance",
     "channel_gradients",
     "channels",
     "degenerate",
@@ -43,6 +51,10 @@ __all__ = [
     "geometry_same",
     "limits",
     "memory",
+    "parameters",
+    "precision",
     "races",
     "refusals",
+    "special",
+    "views",
 ]
