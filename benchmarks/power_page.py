@@ -20,7 +20,8 @@ INTRO = """# Power: which known bugs are caught
 
 Written by `make power`, which goes on where it was stopped. Every bug below is one that a library was released with,
 made into a backend that is right but for this bug and misbehaves on the bug's own trigger (tests/broken/known). *By
-mechanism* means that it goes wrong as the original did; an *analog* stands in where this interface cannot show the
+mechanism* means that it goes wrong as the original did; some of these are in another setting, which is told below (a
+convolution for a transposed one, a view for a layout). An *analog* stands in where this interface cannot show the
 mechanism, for the reason given. tests/test_known.py shows each on a case of its own.
 
 Each backend is run in the default profile in float32 on its own operations, clause by clause in the order of the
@@ -138,6 +139,8 @@ def _legal(legal: Sequence[Result], seeds: Sequence[int]) -> str:
 
 
 def _analogs() -> str:
-    rows = ["\n## Analogs, and why\n"]
+    rows = ["\n## The same mechanism in another setting\n"]
+    rows += [f"- {bug.id} ({bug.library}): {bug.setting}." for bug in KNOWN if bug.setting]
+    rows += ["\n## Analogs, and why\n"]
     rows += [f"- {bug.id} ({bug.library}): {bug.analog}." for bug in KNOWN if bug.analog]
     return "\n".join(rows) if len(rows) > 1 else ""

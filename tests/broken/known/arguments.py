@@ -151,7 +151,7 @@ class CropsMoreThanThereIs(Accepts):
     "pad2d",
     clause="reflection_stays_inside",
     at=lambda: Pad2d(x=filled((1, 1, 2, 2)), padding=0),
-    analog="the limit of reflection instead of that of a kernel's origin",
+    setting="the limit of reflection instead of that of a kernel's origin",
 )
 class AllowsOneTooMany(Accepts):
     """The limit is checked with <= for <: reflection may be as long as the image, and reads one element outside it."""
@@ -217,7 +217,7 @@ class DoesNotKnowCapitals(Accepts):
     spared=lambda: Conv2dBackward(
         x=filled((1, 1, 1, 1)), weight=filled((1, 1, 1, 1)), padding=1, grad_output=filled((1, 1, 3, 3))
     ),
-    analog="the gradient of a convolution that replicates instead of that of the padding alone",
+    setting="the gradient of a convolution that replicates instead of that of the padding alone",
 )
 class TrustsTheChannelsOfTheGradient(Accepts):
     """With replicated borders a gradient of another number of channels is not refused: it is read as if it had the

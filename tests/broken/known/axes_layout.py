@@ -58,7 +58,7 @@ def _pooled(channels: int) -> MaxPool2d:
     clause="size_follows_the_formula",
     at=lambda: _units(filled((1, 1, 1, 2))),
     spared=lambda: _units(channels_last(filled((1, 2, 1, 2)))),
-    analog="contiguous images stand for channels_first, and " + ASKED.replace("the layout", "channels_last"),
+    setting="contiguous images stand for channels_first, and " + ASKED.replace("the layout", "channels_last"),
 )
 class ReadsChannelsFirstAsChannelsLast(Right):
     """That channels come first is ignored: axes are read, and the output is laid out, as though they came last."""
@@ -89,7 +89,7 @@ def _units(x: Tensor) -> LocallyConnected2d:
     at=lambda: Pad2d(x=filled((1, 2, 1, 2)), padding=((0, 0), (0, 1))),
     choices=PERMUTED,
     spared=lambda: Pad2d(x=filled((1, 2, 1, 2)), padding=((0, 0), (0, 1)), mode="replicate"),
-    analog=ASKED,
+    setting=ASKED,
 )
 class PadsChannelsForColumns(Right):
     """With channels last, paddings with zeros stay in the order of channels first: those of rows are laid around the

@@ -157,7 +157,7 @@ class RepeatsTheFirstFilterLast(Right):
     clause="bias_is_added_once",
     at=lambda: Conv2d(x=filled((1, 2, 1, 1)), weight=filled((2, 1, 1, 1)), bias=filled((2,)), groups=2),
     spared=lambda: Conv2d(x=filled((1, 2, 1, 1)), weight=filled((2, 2, 1, 1)), bias=filled((2,))),
-    analog="a convolution instead of a transposed one, which has no bias here",
+    setting="a convolution instead of a transposed one, which has no bias here",
 )
 class GivesAllGroupsTheFirstBiases(Right):
     """Every group adds the biases of the first group."""

@@ -24,6 +24,7 @@ class Known:
     at: Callable[[], Op]  # ... on this problem,
     choices: tuple[int, ...]  # with these further choices of the clause
     spared: Callable[[], Op] | None  # a problem near by that the bug leaves alone
+    setting: str  # what stands for what, where the bug's own mechanism is at work in another setting
     analog: str  # why it does not misbehave by the bug's own mechanism; empty if it does
 
     @property
@@ -55,6 +56,7 @@ def known(
     at: Callable[[], Op],
     choices: Sequence[int] = (),
     spared: Callable[[], Op] | None = None,
+    setting: str = "",
     analog: str = "",
 ) -> Callable[[B], B]:
     """Enter a backend into the gallery of known bugs; its docstring says what goes wrong and when.
@@ -64,7 +66,7 @@ def known(
     """
 
     def enter(backend: B) -> B:
-        KNOWN.append(Known(id, ref, backend, ops, f"{ops[0]}.{clause}", at, tuple(choices), spared, analog))
+        KNOWN.append(Known(id, ref, backend, ops, f"{ops[0]}.{clause}", at, tuple(choices), spared, setting, analog))
         return backend
 
     return enter

@@ -117,7 +117,7 @@ class RecoversTheStrideFromTheSizes(RightPool):
     clause="size_follows_the_formula",
     at=lambda: Conv2d(x=filled((1, 2, 1, 5)), weight=filled((2, 1, 1, 1)), stride=(1, 2), groups=2),
     spared=lambda: Conv2d(x=filled((1, 2, 1, 5)), weight=filled((2, 1, 1, 1)), groups=2),
-    analog="a depthwise call stands for the module of a depthwise and a pointwise convolution",
+    setting="a depthwise call stands for the module of a depthwise and a pointwise convolution",
 )
 class StridesInBothStages(Right):
     """A depthwise convolution moves by its stride, and so does the pointwise stage behind it: the output is shorter by

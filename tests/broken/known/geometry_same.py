@@ -33,7 +33,7 @@ def _conv(length: int, taps: int, after: int, before: int = 0, **fields: Any) ->
     clause="size_follows_the_formula",
     at=lambda: _conv(4, 3, 2, 2, dilation=(1, 2)),
     spared=lambda: _conv(4, 3, 1, 1),
-    analog=ASKED,
+    setting=ASKED,
 )
 class PadsSameForDenseFilters(Right):
     """SAME pads as much as the filter without its holes needs: with dilation the output is too small."""
@@ -52,7 +52,7 @@ class PadsSameForDenseFilters(Right):
     clause="size_follows_the_formula",
     at=lambda: _conv(4, 3, 2, 2, dilation=(1, 2)),
     spared=lambda: _conv(5, 3, 0, 0, dilation=(1, 2)),
-    analog=ASKED,
+    setting=ASKED,
 )
 class InfersSameWithoutTheHoles(Right):
     """With SAME the output size is computed from the taps of the filter, not from its dilated extent: too large."""
@@ -72,7 +72,7 @@ class InfersSameWithoutTheHoles(Right):
     clause="size_follows_the_formula",
     at=lambda: _pooled(2, 0, 1),
     spared=lambda: _pooled(3, 1, 1),
-    analog=ASKED,
+    setting=ASKED,
 )
 class PadsSameEvenly(Right):
     """SAME pads both sides by half of one less than the window, rounded down: with an even one a pixel is missing."""
@@ -98,7 +98,7 @@ class PadsSameEvenly(Right):
     clause="exact_on_integers",
     at=lambda: _conv(4, 3, 1, stride=(1, 2)),
     spared=lambda: _conv(4, 2, 1),
-    analog=ASKED,
+    setting=ASKED,
 )
 class PutsTheOddPixelFirst(Right):
     """With SAME and a stride, an odd padding has its additional pixel before the image instead of behind it."""
@@ -116,7 +116,7 @@ class PutsTheOddPixelFirst(Right):
     clause="exact_on_integers",
     at=lambda: _conv(4, 3, 1, stride=(1, 2)),
     spared=lambda: _conv(5, 3, 1, 1, stride=(1, 2)),
-    analog=ASKED,
+    setting=ASKED,
 )
 class RoundsSameUpOnBothSides(Right):
     """An odd SAME padding is replaced by its larger half on either side: what is strided comes from one pixel off."""
@@ -153,7 +153,7 @@ class LeavesOutThePaddingBeforeAlone(RightPool):
     clause="exact_on_integers",
     at=lambda: _transposed(4, 1),
     spared=lambda: _transposed(3, 0),
-    analog=ASKED,
+    setting=ASKED,
 )
 class CutsTheOddPixelOffTheWrongSide(Gradients):
     """A transposed convolution with SAME cuts the odd pixel off on the wrong side: the output is moved by one."""

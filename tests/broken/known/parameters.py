@@ -53,7 +53,7 @@ class TakesAlphaUndivided(RightLRN):
     clause="within_the_bound",
     at=lambda: Dropout(x=np.float32([1, 2]), p=1.0),
     spared=lambda: Dropout(x=np.float32([1, 2]), p=0.5),
-    analog="plain dropout stands in for alpha dropout",
+    setting="plain dropout stands in for alpha dropout",
 )
 class ScalesByOneOverZero(Drops):
     """With p = 1 the factor is 1/0: where the mask is zero, infinity times zero is NaN."""
@@ -195,7 +195,7 @@ class NeverUpdatesItsStatistics(OnOneDevice):
     clause="within_the_bound",
     at=lambda: remembers(),
     spared=lambda: remembers(momentum=0.0),
-    analog="the running variance stands in for the variance of the batch, which is no output here",
+    setting="the running variance stands in for the variance of the batch, which is no output here",
 )
 class StoresTheInverseDeviation(OnOneDevice):
     """The variance that comes back is made of 1/sqrt(v + eps), which the kernel keeps for the gradient, not of v."""

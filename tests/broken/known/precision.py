@@ -201,7 +201,7 @@ def evaluated(variance: float) -> BatchNorm2d:
     clause="within_the_bound",
     at=lambda: evaluated(1e5),
     spared=lambda: evaluated(1e4),
-    analog="float16's range without its 11 bits, as x is not float16 here",
+    setting="float16's range without its 11 bits, as x is not float16 here",
 )
 class HoldsVariancesInTheRangeOfFloat16(OnOneDevice):
     """In evaluation the running variance goes through float16, where more than 65504 is infinite, so that nothing is
