@@ -1,0 +1,99 @@
+"""How many bits a sum is kept in while it is added up, read off a ladder of three terms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convspec.adapters import Backend
+from convspec.reference import AvgPool2d
+from convspec.reference.rounding import format_of
+
+from .ask import Silent, ask
+from .form import Form
+
+Tensor = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+
+def accumulator_bits(backend: Backend, form: Form, dtype: Any) -> float:
+    """The fewest significand bits that any partial sum was kept in; infinite if it was more than can be seen.
+
+    Three terms 2^e, 2^(e-k) and -2^e add up to 2^(e-k), in whatever order. Of the three orders in which the small one
+    is first, second or third among the places that the large ones take in turn, at most one joins the large ones first:
+    in every tree the others add 2^e + 2^(e-k), which needs k + 1 bits. So the smallest k at which any of the three is
+    wrong is the number of bits. The places are the first, the middle and the last, neighbours, and random ones: sums of
+    blocks may be kept in fewer bits than those within a block, or the other way round.
+    """
+    table, places = form.table(dtype)
+    if places < 3:
+        return math.inf
+    orders = _orders(places)
+    starts = range(0, len(orders), len(table))
+    ones = np.ones(form.a, dtype)
+    masks: dict[int, Mask] = {}
+
+    def right(k: int) -> bool:
+        large, small = _ladder(k)
+        for start in starts:
+            table, _ = form.table(dtype)
+            for row, where in zip(table, orders[start : start + len(table)], strict=False):
+                row[list(where)] = large, small, -large
+            b = form.from_table(table)
+            if start not in masks:  # where all three are on the image
+                masks[start] = form.terms(ones, b) == 3
+            answer = ask(backend, form.build(ones, b))[form.output]
+            if not np.all(answer[masks[start]] == small):
+                return False
+        return True
+
+    return _climb(right, dtype)
+
+
+def pooled_bits(backend: Backend, dtype: Any) -> float:
+    """The same of average pooling: of windows of 16 elements apart from each other, so that the division is exact."""
+    orders = _orders(16)
+
+    def right(k: int) -> bool:
+        large, small = _ladder(k)
+        x = np.zeros((1, len(orders), 1, 4, 1, 4), dtype)  # (N, C, I, R, J, S)
+        for c, where in enumerate(orders):
+            for place, value in zip(where, (large, small, -large), strict=True):
+                x[0, c, 0, place // 4, 0, place % 4] = value * 16
+        problem = AvgPool2d(x=x.reshape(1, len(orders), 4, 4), kernel_size=(4, 4), stride=(4, 4))
+        return bool(np.all(ask(backend, problem)["y"] == small))
+
+    return _climb(right, dtype, headroom=4)
+
+
+def _orders(places: int) -> list[tuple[int, int, int]]:
+    """Where the large, the small and the other large term go."""
+    random = np.random.default_rng(9)
+    some = [tuple(sorted(random.choice(places, 3, replace=False).tolist())) for _ in range(2)]
+    triples = [(0, places // 2, places - 1), (0, 1, 2), (places - 3, places - 2, places - 1), *some]
+    return [order for a, b, c in dict.fromkeys(triples) for order in ((a, c, b), (a, b, c), (b, a, c))]
+
+
+def _ladder(k: int) -> tuple[float, float]:
+    """Two powers of two a factor 2^k apart, about as far above 1 as below it."""
+    return 2.0 ** ((k + 1) // 2), 2.0 ** -(k // 2)
+
+
+def _climb(right: Callable[[int], bool], dtype: Any, headroom: int = 1) -> float:
+    """The smallest k that goes wrong. Above 113 bits, those of quadruple precision, nobody counts."""
+    form = format_of(dtype)
+    most = min(113, 2 * min(-form.smallest_exponent, -form.smallest_exponent + 1 - headroom))
+    if right(most):
+        return math.inf
+    low, high = 0, most  # right at low, wrong at high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if right(middle) else (low, middle)
+    return high
+
+
+__all__ = ["Silent", "accumulator_bits", "pooled_bits"]
