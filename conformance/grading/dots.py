@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from convspec.adapters import Backend
 from convspec.reference import Op
@@ -14,7 +15,7 @@ from .form import Form, forms
 from .neighbours import Reach, probe_neighbours
 from .products import Products, bits, probe_products
 from .record import Grade
-from .sums import accumulator_bits
+from .sums import accumulator_bits, inputs_arrive
 
 # What rounds to so many bits, beside the formats: two and three bfloat16 numbers for each float32 one.
 NAMES = {
@@ -57,10 +58,22 @@ def probe(backend: Backend, form: Form, dtype: str, arithmetic: Arithmetic) -> F
         probe_products(backend, form, numbers, arithmetic, found.products)
         if not found.products.broken:
             probe_neighbours(backend, form, numbers, found.reach)
+        if found.letter == "A":
             found.accumulator = accumulator_bits(backend, form, numbers)
+            _attribute(backend, form, numbers, found)
     except Silent as silent:
         found.silent, found.refused = str(silent), silent.refused
     return found
+
+
+def _attribute(backend: Backend, form: Form, dtype: Any, found: Finding) -> None:
+    """A sum kept in few bits, or a result rounded to few, rounds single products too, whichever factor has the bits.
+    If filters arrive in full where less is left of the product, then it is that."""
+    p = format_of(dtype).p
+    seen = bits(found.products.filter_error, p)
+    if 0 < seen < p - 1 and inputs_arrive(backend, form, dtype, seen):
+        found.products.sums_round = True
+        found.accumulator = min(found.accumulator, seen)
 
 
 def grade_dots(backend: Backend, op: type[Op], dtype: str, grade: Grade, arithmetic: Arithmetic) -> None:
@@ -84,20 +97,22 @@ def told(findings: list[Finding], grade: Grade, arithmetic: Arithmetic) -> None:
     product_error = max(f.products.product_error for f in answered)
     summed = min(f.accumulator for f in answered)
     rms = max(f.products.rms for f in answered)
-    grade.input_bits, grade.product_bits = bits(input_error, p), bits(product_error, p)
+    grade.input_bits = bits(input_error, p)
+    grade.product_bits = bits(max(0.0 if f.products.sums_round else f.products.product_error for f in answered), p)
     if letter == "D":
         grade.grade, grade.level = "D", "broken"
         grade.input_bits = grade.product_bits = None
         grade.found = "found sums of small integers wrong"
         return
-    grade.accumulator_bits = "wider" if summed > p else int(summed)
+    if letter == "A":
+        grade.accumulator_bits = "wider" if summed > p else int(summed)
     grade.radius = max(f.reach.radius for f in answered)
     if letter != "A":
         _spoiled(answered, grade, letter)
     else:
         _rounded(grade, p, name, summed, rms, all(f.products.correctly_rounded for f in answered))
     if any(f.products.short_range for f in answered):
-        grade.found += "; numbers far from 1 are lost: the range of float16"
+        grade.found += "; numbers far from 1 are lost: the exponents of a shorter format"
         grade.notes.append("range")
     grade.agrees = (
         letter == "A"
@@ -130,13 +145,15 @@ def _spoiled(answered: list[Finding], grade: Grade, letter: str) -> None:
     effective = min(grade.input_bits, grade.product_bits)
     grade.grade, grade.level = letter, f"{effective} effective bits"
     mixes = sorted({kind for f in answered for kind in f.reach.mixes})
-    leaks = ", outputs without any term are not zero" if any(f.reach.leaks for f in answered) else ""
+    leaks = ", and where nothing is added up they are not zero" if any(f.reach.leaks for f in answered) else ""
     if letter == "B":
-        where = f"up to {grade.radius} rows or columns away: a tiled transform (Winograd, FFT)"
+        off = f"up to {grade.radius} rows or columns off" if grade.radius else "where its weight is zero"
+        where = f"{off}: a tiled transform (Winograd, FFT)"
+    elif mixes:
+        where = f"in other {', '.join(mixes)}: Strassen, shared exponents"
     else:
-        where = "anywhere: " + (" and across ".join(["in the whole image", *mixes]) if mixes else "in the whole image")
-        where += " (FFT, Strassen, shared exponents)"
-    grade.found = f"found errors of a large number {where}{leaks}; {effective} effective bits"
+        where = "in the whole image: FFT"
+    grade.found = f"found errors of a large number in outputs {where}{leaks}; {effective} effective bits"
 
 
 def _rounded(grade: Grade, p: int, name: str, summed: float, rms: float, once: bool) -> None:
@@ -171,7 +188,7 @@ def _rounded(grade: Grade, p: int, name: str, summed: float, rms: float, once: b
     wide = Arithmetic.ieee(name).acc.p
     if summed < wide:
         remarks.append(f"sums kept in {int(summed)} bits, as narrow as the numbers")
-    if not rms <= FAR_FROM_RANDOM:
+    elif not rms <= FAR_FROM_RANDOM:
         remarks.append(f"errors {rms:.0f} times those of random rounding")
     grade.grade = "A-" if remarks else "X" if once else "A"
     width = "more bits than can be seen" if math.isinf(summed) else f"{int(summed)} bits"

@@ -90,7 +90,7 @@ def _conv2d(
         rows=(0,),
         summed=(1, 1),
         apart=0,
-        spread=None if far is None else (SPIKES, c, *far),
+        spread=None if far is None else (max(SPIKES, n), c, *far),
         space=(2, 3),
     )
 
@@ -138,7 +138,7 @@ def _linear_backward(output: str) -> Form:
 
 SPIKES = 6  # images, each with one huge pixel in another place
 
-# Distances are seen up to 40 - 5 in 40 outputs and up to 20 - 3 in 20: beyond any tile (see neighbours.LARGEST_TILE).
+# Distances are seen up to 35 in 40 outputs and up to 17 in 20: beyond any tile (see neighbours.LARGEST_TILE).
 FORMS: dict[str, tuple[Form, ...]] = {
     "conv2d": (
         _conv2d("3x3", (8, 9), (8, 8, 3, 3), (40, 40), padding=1),
@@ -148,7 +148,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
         _conv2d("3x3 depthwise", (8, 9), (8, 1, 3, 3), (36, 36), padding=1, groups=8),
         _conv2d("3x3 grouped", (7, 9), (6, 4, 3, 3), (36, 36), padding=1, groups=2),
         _conv2d("1x5 long row", (1, 200), (7, 8, 1, 5), n=1),
-        _conv2d("3x3 batch of 18", (8, 8), (8, 8, 3, 3), n=18, padding=1),
+        _conv2d("3x3 batch of 18", (8, 8), (4, 4, 3, 3), (24, 24), n=18, padding=1),
     ),
     "convolve2d": (
         Form(

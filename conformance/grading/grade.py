@@ -22,6 +22,7 @@ def grade(backend: Backend, op: type[Op], dtype: str) -> Grade:
     made.declared = _declared(arithmetic)
     if forms(op):
         grade_dots(backend, op, dtype, made, arithmetic)
+    made.found = f"declared {made.declared}, {made.found}"
     return made
 
 

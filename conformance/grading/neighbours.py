@@ -27,6 +27,7 @@ class Reach:
     """What huge numbers did to outputs that have no part in them."""
 
     radius: int = 0  # how many rows or columns off, at most
+    inside: bool = False  # beside it: where the filter has a zero, or in other filters
     mixes: list[str] = field(default_factory=list)  # across what else: summed channels, images, filters
     leaks: bool = False  # outputs without any term that are not zero
 
@@ -35,14 +36,14 @@ class Reach:
         """A: nowhere; B: within a tile; C: further."""
         if self.mixes or self.radius > LARGEST_TILE:
             return "C"
-        return "B" if self.radius else "A"
+        return "B" if self.radius or self.inside else "A"
 
 
 def probe_neighbours(backend: Backend, form: Form, dtype: Any, reach: Reach) -> None:
     """Fill in what is found. All other numbers are -1, 0 and 1 times one power of two, so that every sum which no huge
     number has a part in is exact, in every order and down to accumulators of 8 bits. The huge ones lie three bits beyond
     the significand of the accumulator that a plain implementation would have: next to them nothing is left of the others,
-    so that wherever they have been added in between, and taken away again, an output is off by one of its terms."""
+    so that wherever they have been added in between, and taken away again, an output is off by one of its terms. Where all other numbers are zero, so are the outputs."""
     random = np.random.default_rng(10)
     small, huge = _sizes(dtype)
     kinds = _kinds(form, random, small, huge, dtype)
@@ -57,9 +58,12 @@ def probe_neighbours(backend: Backend, form: Form, dtype: Any, reach: Reach) -> 
         for a, b in _spikes(form, random, others, huge, dtype):
             answer, touched, due = _asked(backend, form, a, b, huge)
             wrong = _wrong(answer, due, others) & ~touched
-            if others == 0.0:
-                reach.leaks |= bool(wrong.any())
-            reach.radius = max(reach.radius, _distance(wrong, touched, form.space))
+            if not wrong.any():
+                continue
+            reach.leaks |= others == 0.0
+            seen = form.terms(np.abs(a) == huge, np.ones_like(b)) > 0
+            distance = _distance(wrong, seen, form.space)
+            reach.radius, reach.inside = max(reach.radius, distance), reach.inside or distance == 0
 
 
 def _sizes(dtype: Any) -> tuple[float, float]:
@@ -103,10 +107,11 @@ def _spikes(
     form: Form, random: np.random.Generator, others: float, huge: float, dtype: Any
 ) -> list[tuple[Tensor, Tensor]]:
     """Images with one huge pixel each, at several places relative to any tiles, most near a corner: then the opposite
-    one is far away."""
+    one is far away. A third of the filters' numbers are zero: F(2,3) spoils no output that does not see the pixel, but
+    those that see it with a zero."""
     shape = form.spread or form.a
     a = np.asarray(random.integers(-1, 2, shape) * others).astype(dtype)
-    b = random.choice((-1, 1), form.b).astype(dtype)
+    b = random.integers(-1, 2, form.b).astype(dtype)
     images = a if form.apart == 0 else a[None, None] if a.ndim == 2 else a[None]
     height, width = images.shape[-2:]
     places = [(1, 2), (2, 1), (3, 4), (4, 3), (5, 6), (height - 2, width - 4)]
@@ -136,21 +141,18 @@ def _wrong(answer: Array, due: Array, unit: float) -> Mask:
         return ~(np.abs(answer - due) < unit / 2) if unit else ~(answer == 0)
 
 
-def _distance(wrong: Mask, touched: Mask, space: tuple[int, int]) -> int:
-    """The largest distance, in rows or columns of the output, of what is wrong from the rectangle of what is touched,
-    image by image."""
+def _distance(wrong: Mask, seen: Mask, space: tuple[int, int]) -> int:
+    """The largest distance, in rows or columns of the output, of what is wrong from the rectangle of what sees the huge
+    number, image by image."""
     found = 0
-    wrong, touched = (_images(mask, space) for mask in (wrong, touched))
-    for bad, own in zip(wrong, touched, strict=True):
+    for bad, own in zip(_images(wrong, space), _images(seen, space), strict=True):
         if not bad.any():
             continue
         for axis in (0, 1):
             at, inside = np.nonzero(bad.any(axis=1 - axis))[0], np.nonzero(own.any(axis=1 - axis))[0]
-            if not inside.size:  # nothing is touched: everything wrong comes from elsewhere
+            if not inside.size:  # between strides: everything wrong comes from elsewhere
                 return max(bad.shape)
             found = max(found, int(inside[0] - at[0]), int(at[-1] - inside[-1]))
-        if not found:
-            found = 1  # beside the outputs of the huge number, in their rectangle: between strides, or in other filters
     return found
 
 

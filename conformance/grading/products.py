@@ -19,8 +19,7 @@ Array = npt.NDArray[np.float64]
 Tensor = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
-# Of so many independent errors below u, that none exceeds u/sqrt(2), so that u would be taken for half of it, has a
-# chance of 2^-16.
+# Of so many independent errors below u, that none exceeds u/2, so that one bit more would be told, has a chance of 2^-32.
 SAMPLES = 32
 
 
@@ -28,20 +27,26 @@ SAMPLES = 32
 class Products:
     """What single products, and dense sums of them, showed of one form."""
 
-    input_error: float = 0.0  # the largest relative error where one factor is a power of two: nothing needs rounding
+    image_error: float = 0.0  # the largest relative error where b is a power of two: no product needs rounding
+    filter_error: float = 0.0  # the same where a is
     product_error: float = 0.0  # the largest relative error of a single product of two full significands
+    sums_round: bool = False  # inputs arrive in full: such errors are not theirs, but of a sum or of the result
     broken: bool = False  # sums of small integers are not even these integers after rounding
     short_range: bool = False  # a factor far from 1 is lost although its product is near 1
     correctly_rounded: bool = True  # every result was the truth rounded once
     rms: float = 0.0  # root mean square of error over its modelled deviation, on normal random numbers
 
+    @property
+    def input_error(self) -> float:
+        return 0.0 if self.sums_round else max(self.image_error, self.filter_error)
+
 
 def bits(error: float, most: int) -> int:
-    """The significand bits p of a format whose unit roundoff 2^-p is the largest relative error seen; no more than
-    `most`."""
+    """The significand bits p of a format whose unit roundoff 2^-p just covers the largest relative error seen; no more
+    than `most`."""
     if not error < 1:  # NaN too
         return 0
-    return most if error == 0 else max(0, min(most, round(-math.log2(error))))
+    return most if error == 0 else max(0, min(most, math.floor(-math.log2(error))))
 
 
 def significands(random: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> Tensor:
@@ -77,7 +82,7 @@ def probe_products(backend: Backend, form: Form, dtype: Any, arithmetic: Arithme
     for _ in range(trials):
         a, rows = significands(random, form.a, dtype), (form.row_count,)
         for b in form.one_hot(random, powers(random, rows, dtype)):
-            found.input_error = max(found.input_error, _single(backend, form, a, b, found)[0])
+            found.image_error = max(found.image_error, _single(backend, form, a, b, found)[0])
         for b in form.one_hot(random, significands(random, rows, dtype)):
             found.product_error = max(found.product_error, _single(backend, form, a, b, found)[0])
     seen = 0
@@ -85,7 +90,7 @@ def probe_products(backend: Backend, form: Form, dtype: Any, arithmetic: Arithme
         images = 1 if form.apart is None else form.a[form.apart]
         b = significands(random, form.b, dtype)
         error, many = _single(backend, form, sparse(random, form, powers(random, (images,), dtype)), b, found)
-        found.input_error, seen = max(found.input_error, error), seen + many
+        found.filter_error, seen = max(found.filter_error, error), seen + many
         if seen >= SAMPLES:
             break
     _far(backend, form, dtype, found)

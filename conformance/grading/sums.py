@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from convspec.adapters import Backend
 from convspec.reference import AvgPool2d
 from convspec.reference.rounding import format_of
 
-from .ask import Silent, ask
+from .ask import ask
 from .form import Form
 
 Tensor = npt.NDArray[Any]
@@ -25,9 +26,10 @@ def accumulator_bits(backend: Backend, form: Form, dtype: Any) -> float:
 
     Three terms 2^e, 2^(e-k) and -2^e add up to 2^(e-k), in whatever order. Of the three orders in which the small one
     is first, second or third among the places that the large ones take in turn, at most one joins the large ones first:
-    in every tree the others add 2^e + 2^(e-k), which needs k + 1 bits. So the smallest k at which any of the three is
-    wrong is the number of bits. The places are the first, the middle and the last, neighbours, and random ones: sums of
-    blocks may be kept in fewer bits than those within a block, or the other way round.
+    in every tree the others add the small one to a large one. To 2^e it needs k + 1 bits (to -2^e only k, so that the
+    signs are tried both ways). So the smallest k at which any of them is wrong is the number of bits. The places are the
+    first, the middle and the last, neighbours, and random ones: sums of blocks may be kept in fewer bits than those
+    within a block, or the other way round.
     """
     table, places = form.table(dtype)
     if places < 3:
@@ -54,6 +56,31 @@ def accumulator_bits(backend: Backend, form: Form, dtype: Any) -> float:
     return _climb(right, dtype)
 
 
+def inputs_arrive(backend: Backend, form: Form, dtype: Any, bits: int) -> bool:
+    """Do full significands arrive in a sum, although so few bits are left of a single product?
+
+    A number x = y + r of all bits, y being the nearest one of so many bits, less y: where inputs are rounded nothing is
+    left, or another y. Where sums are, r is there, perhaps rounded itself, if the two meet before anything is; which one
+    of the two orders in which a product is added to the other may do, or a block of products. So once is enough.
+    """
+    p, random = format_of(dtype).p, np.random.default_rng(12)
+    table, places = form.table(dtype)
+    pairs = [pair for k in range(0, places - 1, max(1, places // 8)) for pair in ((k, k + 1), (k + 1, k))]
+    ones = np.ones(form.a, dtype)
+    scale = 2.0 ** (11 - p)  # as large as float16 allows, so that r is no subnormal
+    for start in range(0, len(pairs), len(table)):
+        table, _ = form.table(dtype)
+        y = (int(random.integers(1 << (bits - 1), 1 << bits)) | 1) << (p - bits)
+        r = (5 << (p - bits)) // 16 | 1  # below a half, and below a quarter where the next bit is kept
+        for row, (one, other) in zip(table, pairs[start : start + len(table)], strict=False):
+            row[one], row[other] = (y + r) * scale, -y * scale
+        b = form.from_table(table)
+        answer = ask(backend, form.build(ones, b))[form.output]
+        if np.any((np.abs(answer - r * scale) < r * scale / 2) & (form.terms(ones, b) == 2)):
+            return True
+    return False
+
+
 def pooled_bits(backend: Backend, dtype: Any) -> float:
     """The same of average pooling: of windows of 16 elements apart from each other, so that the division is exact."""
     orders = _orders(16)
@@ -73,9 +100,9 @@ def pooled_bits(backend: Backend, dtype: Any) -> float:
 def _orders(places: int) -> list[tuple[int, int, int]]:
     """Where the large, the small and the other large term go."""
     random = np.random.default_rng(9)
-    some = [tuple(sorted(random.choice(places, 3, replace=False).tolist())) for _ in range(2)]
-    triples = [(0, places // 2, places - 1), (0, 1, 2), (places - 3, places - 2, places - 1), *some]
-    return [order for a, b, c in dict.fromkeys(triples) for order in ((a, c, b), (a, b, c), (b, a, c))]
+    some = tuple(random.choice(places, 3, replace=False).tolist())
+    triples = [(0, places // 2, places - 1), (0, 1, 2), (places - 3, places - 2, places - 1), some]
+    return [order for triple in dict.fromkeys(triples) for order in permutations(triple)]
 
 
 def _ladder(k: int) -> tuple[float, float]:
@@ -95,5 +122,3 @@ def _climb(right: Callable[[int], bool], dtype: Any, headroom: int = 1) -> float
         low, high = (middle, high) if right(middle) else (low, middle)
     return high
 
-
-__all__ = ["Silent", "accumulator_bits", "pooled_bits"]
