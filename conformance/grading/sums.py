@@ -68,15 +68,18 @@ def inputs_arrive(backend: Backend, form: Form, dtype: Any, bits: int) -> bool:
     pairs = [pair for k in range(0, places - 1, max(1, places // 8)) for pair in ((k, k + 1), (k + 1, k))]
     ones = np.ones(form.a, dtype)
     scale = 2.0 ** (11 - p)  # as large as float16 allows, so that r is no subnormal
+    r = (5 << (p - bits)) // 16 | 1  # below a half, and below a quarter where the next bit is kept
     for start in range(0, len(pairs), len(table)):
-        table, _ = form.table(dtype)
-        y = (int(random.integers(1 << (bits - 1), 1 << bits)) | 1) << (p - bits)
-        r = (5 << (p - bits)) // 16 | 1  # below a half, and below a quarter where the next bit is kept
-        for row, (one, other) in zip(table, pairs[start : start + len(table)], strict=False):
-            row[one], row[other] = (y + r) * scale, -y * scale
-        b = form.from_table(table)
-        answer = ask(backend, form.build(ones, b))[form.output]
-        if np.any((np.abs(answer - r * scale) < r * scale / 2) & (form.terms(ones, b) == 2)):
+        right = np.ones((), bool)
+        for y in random.integers(1 << (bits - 1), 1 << bits, 6) | 1:
+            table, _ = form.table(dtype)
+            near = float(y) * 2.0 ** (p - bits)
+            for row, (one, other) in zip(table, pairs[start : start + len(table)], strict=False):
+                row[one], row[other] = (near + r) * scale, -near * scale
+            b = form.from_table(table)
+            answer = ask(backend, form.build(ones, b))[form.output]
+            right = right & (np.abs(answer - r * scale) < r * scale / 2) & (form.terms(ones, b) == 2)
+        if right.any():
             return True
     return False
 
