@@ -33,6 +33,8 @@ class Form:
     output: str = "y"
     spread: Shape | None = None  # a shape of a on which errors that spread to neighbours are seen far away
     space: tuple[int, int] | None = None  # rows and columns of the output
+    alone: bool = False  # b is but a factor of one: sums of a alone
+    step: float = 1.0  # outputs of whole numbers are whole multiples of this
 
     def reference(self, a: Tensor, b: Tensor) -> Array:
         """The output in float64."""

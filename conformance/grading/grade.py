@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from convspec.adapters import Backend
-from convspec.reference import Op
+from convspec.reference import AvgPool2d, Op
 from convspec.reference.rounding import Arithmetic
 
 from .dots import grade_dots
+from .drawn import grade_drawn
 from .form import forms
+from .pools import grade_pool
 from .record import Grade
+from .subnormals import flush
 
 
 def grade(backend: Backend, op: type[Op], dtype: str) -> Grade:
@@ -20,8 +23,13 @@ def grade(backend: Backend, op: type[Op], dtype: str) -> Grade:
         return made
     arithmetic = backend.arithmetic(op.name, dtype)
     made.declared = _declared(arithmetic)
-    if forms(op):
-        grade_dots(backend, op, dtype, made, arithmetic)
+    ways = {AvgPool2d: grade_pool}
+    way = grade_dots if forms(op) else ways.get(op, grade_drawn)
+    way(backend, op, dtype, made, arithmetic)
+    made.flush = flush(backend, op, dtype)
+    if made.flush not in ("keeps", "") and not arithmetic.flush_to_zero:
+        made.agrees = False
+        made.found += f"; subnormal numbers: {made.flush}"
     made.found = f"declared {made.declared}, {made.found}"
     return made
 

@@ -50,14 +50,14 @@ def probe_neighbours(backend: Backend, form: Form, dtype: Any, reach: Reach) -> 
     for name, a, b in kinds:
         answer, touched, due = _asked(backend, form, a, b, huge)
         unit = float(np.abs(b[np.abs(b) < huge]).max(initial=0.0)) * float(np.abs(a[np.abs(a) < huge]).max(initial=0.0))
-        if _wrong(answer, due, unit)[~touched].any():
+        if _wrong(answer, due, unit * form.step)[~touched].any():
             reach.mixes.append(name)
     if form.space is None:
         return
     for others in (small, 0.0):
         for a, b in _spikes(form, random, others, huge, dtype):
             answer, touched, due = _asked(backend, form, a, b, huge)
-            wrong = _wrong(answer, due, others) & ~touched
+            wrong = _wrong(answer, due, others * form.step) & ~touched
             if not wrong.any():
                 continue
             reach.leaks |= others == 0.0
@@ -91,7 +91,7 @@ def _kinds(
         np.moveaxis(b, along_b, 0)[first] = 0
         kinds.append(("terms of one sum", a, b))
     if form.apart is not None and form.a[form.apart] > 1:
-        a, b = whole(form.a, small), whole(form.b, 1.0)
+        a, b = whole(form.a, small), np.ones(form.b, dtype) if form.alone else whole(form.b, 1.0)
         np.moveaxis(a, form.apart, 0)[form.a[form.apart] // 2] = huge
         kinds.append(("images", a, b))
     if form.rows:
@@ -111,7 +111,7 @@ def _spikes(
     those that see it with a zero."""
     shape = form.spread or form.a
     a = np.asarray(random.integers(-1, 2, shape) * others).astype(dtype)
-    b = random.integers(-1, 2, form.b).astype(dtype)
+    b = (np.ones(form.b) if form.alone else random.integers(-1, 2, form.b)).astype(dtype)
     images = a if form.apart == 0 else a[None, None] if a.ndim == 2 else a[None]
     height, width = images.shape[-2:]
     places = [(1, 2), (2, 1), (3, 4), (4, 3), (5, 6), (height - 2, width - 4)]

@@ -1,0 +1,90 @@
+"""Grades of operations that no probe was made for: by a few drawn problems and the bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from convspec.adapters import Backend
+from convspec.conformance.compare import Truth, accepted
+from convspec.reference import Op
+from convspec.reference.pick import RandomPick
+from convspec.reference.rounding import Arithmetic, dtype_named, format_of, round_to
+
+from .ask import Silent, ask
+from .products import bits
+from .record import Grade
+
+PROBLEMS, BUDGET = 12, 20_000
+
+# Errors of more than half a unit of bfloat16, the shortest format there is, are no matter of precision any more.
+SHORTEST = format_of("bfloat16").p - 1
+
+
+@dataclass
+class Judged:
+    """What drawn problems showed."""
+
+    asked: int = 0
+    answered: int = 0
+    once: bool = True  # every answer was the truth rounded once, or as free as it may be
+    wrong: list[Op] = field(default_factory=list)
+    error: float = 0.0  # the largest error over |y| plus the sum of the absolute terms
+    silent: list[str] = field(default_factory=list)
+
+
+def judged(backend: Backend, op: type[Op], dtype: str, arithmetic: Arithmetic, count: int = PROBLEMS) -> Judged:
+    """Problems drawn from the backend's domain, answered and held to the bound."""
+    found = Judged()
+    for index in range(count):
+        problem: Op = op.draw(RandomPick(f"grade/{op.name}/{dtype}/{index}", dtype_named(dtype), BUDGET))
+        try:
+            found.asked += 1
+            answers = ask(backend, problem)
+        except Silent as silent:
+            if not silent.refused:
+                found.silent.append(str(silent))
+            continue
+        found.answered += 1
+        answer = answers[problem.outputs[0]].astype(problem.dtype)
+        _judge(problem.settled(answer).declared(backend.conventions), answers, arithmetic, found)
+    return found
+
+
+def _judge(problem: Op, answers: dict[str, np.ndarray], arithmetic: Arithmetic, found: Judged) -> None:
+    bounds = problem.judgements(arithmetic)
+    for name, (hi, lo) in problem.truths().items():
+        answer, bound = answers[name], bounds[name]
+        ok, _ = accepted(answer, Truth(hi, lo, bound), arithmetic)
+        due = round_to(hi, arithmetic.out)
+        found.once &= bool(np.all((answer == due) | (np.isnan(answer) & np.isnan(due)) | bound.overflows))
+        if ok.all():
+            continue
+        found.wrong.append(problem)
+        size = np.where(np.isfinite(bound.size) & (bound.size > 0), bound.size, np.maximum(np.abs(hi), 1e-300))
+        with np.errstate(invalid="ignore"):
+            error = (np.abs((answer - hi) - lo) / size)[~ok]
+        found.error = max(found.error, float(np.where(np.isnan(error), np.inf, error).max()))
+
+
+def grade_drawn(backend: Backend, op: type[Op], dtype: str, grade: Grade, arithmetic: Arithmetic) -> None:
+    """Fill in the grade by drawn problems alone."""
+    found = judged(backend, op, dtype, arithmetic)
+    grade.geometries = [f"{found.answered} drawn problems"]
+    grade.notes += sorted(set(found.silent))
+    if not found.answered:
+        grade.found = f"nothing: {(found.silent or ['refuses every problem'])[0]}"
+        return
+    kept = bits(found.error, format_of(dtype).p)
+    if not found.wrong:
+        grade.grade, grade.level = ("X" if found.once else "A"), dtype
+        grade.found = f"found {dtype}" + ("; every answer was the truth rounded once" if found.once else "")
+    elif kept >= SHORTEST:
+        grade.grade, grade.level = f"R({kept})", f"{kept} effective bits"
+        grade.found = f"found {kept} effective bits, on {len(found.wrong)} of {found.answered} problems"
+    else:
+        grade.grade, grade.level = "D", "broken"
+        first = found.wrong[0]
+        grade.found = f"found wrong values on {len(found.wrong)} of {found.answered} problems: {first.summary()}"
+    grade.agrees = not found.wrong and not found.silent
