@@ -9,8 +9,10 @@ from convspec.reference.rounding import Arithmetic
 from .dots import grade_dots
 from .drawn import grade_drawn
 from .form import forms
+from .norms import grade_norm
 from .pools import grade_pool
 from .record import Grade
+from .sets import NORMS
 from .subnormals import flush
 
 
@@ -23,8 +25,8 @@ def grade(backend: Backend, op: type[Op], dtype: str) -> Grade:
         return made
     arithmetic = backend.arithmetic(op.name, dtype)
     made.declared = _declared(arithmetic)
-    ways = {AvgPool2d: grade_pool}
-    way = grade_dots if forms(op) else ways.get(op, grade_drawn)
+    way = grade_dots if forms(op) else grade_norm if op.name in NORMS else grade_drawn
+    way = grade_pool if op is AvgPool2d else way
     way(backend, op, dtype, made, arithmetic)
     made.flush = flush(backend, op, dtype)
     if made.flush not in ("keeps", "") and not arithmetic.flush_to_zero:
