@@ -231,7 +231,9 @@ class Winograd2(Plain):
         (top, bottom), (left, right) = problem.padding
         padding = ((0, 0), (0, 0), (top, bottom + -i % m), (left, right + -j % m))
         x = np.pad(problem.x.astype(wide), padding)
-        tiles = np.lib.stride_tricks.sliding_window_view(x, (m + 2, m + 2), (2, 3))[:, :, ::m, ::m]  # (N, C, I/m, J/m, ., .)
+        tiles = np.lib.stride_tricks.sliding_window_view(x, (m + 2, m + 2), (2, 3))[
+            :, :, ::m, ::m
+        ]  # (N, C, I/m, J/m, ., .)
         filters = np.matmul(np.matmul(g, problem.weight.astype(wide)), g.T)
         tiles = np.matmul(np.matmul(b, tiles), b.T)
         points = np.einsum("kcuv,ncijuv->nkijuv", filters, tiles, optimize=True)
@@ -361,7 +363,9 @@ class Centred:
         sets = problem.sets
         x = sets.rows(problem.x).astype(wide)
         weight, bias = (
-            sets.rows(np.broadcast_to((np.full(1, due) if a is None else a.reshape(sets.affine)), sets.shape)).astype(wide)
+            sets.rows(np.broadcast_to((np.full(1, due) if a is None else a.reshape(sets.affine)), sets.shape)).astype(
+                wide
+            )
             for a, due in ((problem.weight, 1.0), (problem.bias, 0.0))
         )
         if not x.size:
@@ -386,7 +390,10 @@ class Centred:
             raise Unsupported("training steps only")
         y, mean, variance = self._normalized(problem)
         new = []
-        for before, batch in ((problem.running_mean, mean), (problem.running_var, self.stored(variance, len(y) * y[0, 0].size))):
+        for before, batch in (
+            (problem.running_mean, mean),
+            (problem.running_var, self.stored(variance, len(y) * y[0, 0].size)),
+        ):
             a = np.float32(problem.momentum)
             new.append(None if before is None else ((1 - a) * before + a * batch.ravel()).astype(problem.dtype))
         return (y, *new)

@@ -36,7 +36,18 @@ def main(backend: str, ops: tuple[str, ...], dtypes: tuple[str, ...], isolate: s
         click.echo(f"error: {error}", err=True)
         sys.exit(4)
     table = Table(box=box.SIMPLE)
-    for heading in ("operation", "dtype", "grade", "inputs", "products", "sums", "radius", "norm", "subnormals", "found"):
+    for heading in (
+        "operation",
+        "dtype",
+        "grade",
+        "inputs",
+        "products",
+        "sums",
+        "radius",
+        "norm",
+        "subnormals",
+        "found",
+    ):
         table.add_column(heading, overflow="fold")
     short = False
     try:

@@ -16,10 +16,13 @@ from .ask import Silent, ask
 from .products import bits
 from .record import Grade
 
+ALWAYS = "; every answer was the truth rounded once"
+
 PROBLEMS, BUDGET = 12, 20_000
 
-# Errors of more than half a unit of bfloat16, the shortest format there is, are no matter of precision any more.
-SHORTEST = format_of("bfloat16").p - 1
+# bfloat16 is the shortest format there is. Two factors that are cut off to it are off by 2^-7 each, their product by a
+# little more than 2^-6: with fewer bits than this it is no matter of precision any more.
+SHORTEST = format_of("bfloat16").p - 3
 
 
 @dataclass
@@ -79,7 +82,7 @@ def grade_drawn(backend: Backend, op: type[Op], dtype: str, grade: Grade, arithm
     kept = bits(found.error, format_of(dtype).p)
     if not found.wrong:
         grade.grade, grade.level = ("X" if found.once else "A"), dtype
-        grade.found = f"found {dtype}" + ("; every answer was the truth rounded once" if found.once else "")
+        grade.found = f"found {dtype}" + (ALWAYS if found.once else "")
     elif kept >= SHORTEST:
         grade.grade, grade.level = f"R({kept})", f"{kept} effective bits"
         grade.found = f"found {kept} effective bits, on {len(found.wrong)} of {found.answered} problems"

@@ -132,9 +132,7 @@ def _linear_backward(output: str) -> Form:
         return LinearBackward(x=a, weight=np.zeros((o, f), a.dtype), grad_output=b)
 
     if output == "grad_x":
-        return Form(
-            name="grad_x", build=build, a=(n, o), b=(o, f), rows=(1,), summed=(1, 0), apart=0, output=output
-        )
+        return Form(name="grad_x", build=build, a=(n, o), b=(o, f), rows=(1,), summed=(1, 0), apart=0, output=output)
     return Form(name="grad_weight", build=build, a=(n, f), b=(n, o), rows=(1,), summed=(0, 0), apart=1, output=output)
 
 

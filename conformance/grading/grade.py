@@ -28,7 +28,8 @@ def grade(backend: Backend, op: type[Op], dtype: str) -> Grade:
     way = grade_dots if forms(op) else grade_norm if op.name in NORMS else grade_drawn
     way = grade_pool if op is AvgPool2d else way
     way(backend, op, dtype, made, arithmetic)
-    made.flush = flush(backend, op, dtype)
+    if made.grade not in ("D", "-") and "range" not in made.notes:  # which has neither the numbers nor a say
+        made.flush = flush(backend, op, dtype)
     if made.flush not in ("keeps", "") and not arithmetic.flush_to_zero:
         made.agrees = False
         made.found += f"; subnormal numbers: {made.flush}"

@@ -182,20 +182,19 @@ INSTEAD: dict[str, Any] = {
 
 
 def _instead(fits: list[tuple[str, Any, Fit]]) -> str:
-    """What explains the deviations to the bits of the shortest format, where the right formula does not."""
-    near = 2.0**-SHORTEST
+    """The formula that explains the deviations best, if it is not the right one, to the bits of the shortest format."""
 
-    def explains(formula: Any) -> bool:
+    def off(formula: Any) -> float:
+        worst = 0.0
         for _, problem, found in fits:
             v, m, eps = found_in(problem).variance.ravel(), problem.sets.count, problem.eps
             factor = 1.0 if formula is None else np.sqrt((v + eps) / formula(v, m, eps))
-            if not np.all(np.abs((1 + found.scale) / factor - 1) <= near):
-                return False
-        return True
+            error = np.abs((1 + found.scale) / factor - 1)
+            worst = max(worst, float(np.where(np.isnan(error), np.inf, error).max()))
+        return worst
 
-    if explains(None):
-        return ""
-    return next((name for name, formula in INSTEAD.items() if explains(formula)), "")
+    name, formula = min({"": None, **INSTEAD}.items(), key=lambda item: off(item[1]))
+    return name if off(formula) <= 2.0**-SHORTEST else ""
 
 
 def _remembered(backend: Backend, answers: list[tuple[str, Any, dict[str, Array]]]) -> str:

@@ -13,7 +13,7 @@ from convspec.reference import AvgPool2d, Op
 from convspec.reference.rounding import Arithmetic, dtype_named, format_of
 
 from .ask import Silent, ask
-from .drawn import SHORTEST, judged
+from .drawn import ALWAYS, SHORTEST, judged
 from .form import SPIKES, Form
 from .neighbours import Reach, probe_neighbours
 from .products import bits
@@ -80,7 +80,7 @@ def grade_pool(backend: Backend, op: type[Op], dtype: str, grade: Grade, arithme
     else:
         grade.grade, grade.level = ("X" if found.once else "A"), dtype
         grade.found = f"found {dtype}, summed in {width}"
-        grade.found += "; every answer was the truth rounded once" if found.once else ""
+        grade.found += ALWAYS if found.once else ""
     grade.agrees = not found.wrong and not found.silent and summed >= -math.log2(arithmetic.unit)
 
 

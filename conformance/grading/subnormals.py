@@ -135,7 +135,10 @@ COPIES: dict[type[Op], Callable[[Tensor], Op]] = {
     Dropout2d: lambda x: Dropout2d(x=x, p=0.5, training=False),
     ReluBackward: lambda g: ReluBackward(x=np.ones_like(g), grad_output=g),
     MaxPool2dBackward: lambda g: MaxPool2dBackward(
-        x=np.repeat(np.repeat(np.ones_like(g), 2, 2), 2, 3) * _corner(g), kernel_size=(2, 2), stride=(2, 2), grad_output=g
+        x=np.repeat(np.repeat(np.ones_like(g), 2, 2), 2, 3) * _corner(g),
+        kernel_size=(2, 2),
+        stride=(2, 2),
+        grad_output=g,
     ),
     AvgPool2dBackward: lambda g: AvgPool2dBackward(
         x=np.repeat(np.repeat(np.zeros_like(g), 2, 2), 2, 3), kernel_size=(2, 2), stride=(2, 2), grad_output=g

@@ -124,4 +124,3 @@ def _climb(right: Callable[[int], bool], dtype: Any, headroom: int = 1) -> float
         middle = (low + high) // 2
         low, high = (middle, high) if right(middle) else (low, middle)
     return high
-
