@@ -1,8 +1,8 @@
 """Backends that compute less exactly than they say, each by the mechanism that does so in earnest.
 
 Convolutions and fully connected layers are matrix products of filters and unfolded patches; each class has a way of
-its own to multiply. What a fast algorithm does not cover (strides, dilation, groups) falls back to the plain product, as
-in the libraries. By default float32.
+its own to multiply. What a fast algorithm does not cover (strides, dilation, groups) falls back to the plain product,
+as in the libraries. By default float32.
 """
 
 from __future__ import annotations
@@ -357,15 +357,19 @@ class Centred:
     def stored(self, variance: Tensor, m: int) -> Tensor:
         return variance * variance.dtype.type(m / (m - 1))
 
+    @staticmethod
+    def spread(parameter: Tensor, sets: Any) -> Tensor:
+        """One for each element, in rows of sets."""
+        rows: Tensor = sets.rows(np.broadcast_to(parameter.reshape(sets.affine), sets.shape))
+        return rows
+
     def _normalized(self, problem: Any) -> tuple[Tensor, Tensor, Tensor]:
         problem.validate()
         wide = np.float32 if problem.dtype.itemsize < 8 else np.float64
         sets = problem.sets
         x = sets.rows(problem.x).astype(wide)
         weight, bias = (
-            sets.rows(np.broadcast_to((np.full(1, due) if a is None else a.reshape(sets.affine)), sets.shape)).astype(
-                wide
-            )
+            np.full((1, 1), due, wide) if a is None else self.spread(a, sets).astype(wide)
             for a, due in ((problem.weight, 1.0), (problem.bias, 0.0))
         )
         if not x.size:
@@ -389,13 +393,11 @@ class Centred:
         if not problem.training:
             raise Unsupported("training steps only")
         y, mean, variance = self._normalized(problem)
-        new = []
-        for before, batch in (
-            (problem.running_mean, mean),
-            (problem.running_var, self.stored(variance, len(y) * y[0, 0].size)),
-        ):
-            a = np.float32(problem.momentum)
-            new.append(None if before is None else ((1 - a) * before + a * batch.ravel()).astype(problem.dtype))
+        a, m = np.float32(problem.momentum), problem.sets.count
+        new = [
+            None if before is None else ((1 - a) * before + a * batch.ravel()).astype(problem.dtype)
+            for before, batch in ((problem.running_mean, mean), (problem.running_var, self.stored(variance, m)))
+        ]
         return (y, *new)
 
 

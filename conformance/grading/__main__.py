@@ -18,6 +18,7 @@ from .grade import grade
 from .record import Grade
 
 NAMES = tuple(op.name for op in OPS)
+HEADINGS = ("operation", "dtype", "grade", "inputs", "products", "sums", "radius", "norm", "subnormals", "found")
 
 
 @click.command()
@@ -36,18 +37,7 @@ def main(backend: str, ops: tuple[str, ...], dtypes: tuple[str, ...], isolate: s
         click.echo(f"error: {error}", err=True)
         sys.exit(4)
     table = Table(box=box.SIMPLE)
-    for heading in (
-        "operation",
-        "dtype",
-        "grade",
-        "inputs",
-        "products",
-        "sums",
-        "radius",
-        "norm",
-        "subnormals",
-        "found",
-    ):
+    for heading in HEADINGS:
         table.add_column(heading, overflow="fold")
     short = False
     try:

@@ -139,7 +139,7 @@ def told(findings: list[Finding], grade: Grade, arithmetic: Arithmetic) -> None:
     grade.agrees = (
         letter == "A"
         and not any(f.silent and not f.refused for f in findings)
-        and not ("range" in grade.notes)
+        and "range" not in grade.notes
         and input_error <= _allowed(arithmetic, 1)
         and product_error <= _allowed(arithmetic, 2)
         and summed >= -math.log2(arithmetic.unit)

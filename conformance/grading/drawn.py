@@ -33,8 +33,9 @@ class Judged:
     answered: int = 0
     once: bool = True  # every answer was the truth rounded once, or as free as it may be
     wrong: list[Op] = field(default_factory=list)
-    error: float = 0.0  # the largest error over |y| plus the sum of the absolute terms
+    error: float = 0.0  # the largest error over the largest partial sum, half of |y| and of the absolute terms
     silent: list[str] = field(default_factory=list)
+    refusal: str = ""  # the first
 
 
 def judged(backend: Backend, op: type[Op], dtype: str, arithmetic: Arithmetic, count: int = PROBLEMS) -> Judged:
@@ -46,7 +47,9 @@ def judged(backend: Backend, op: type[Op], dtype: str, arithmetic: Arithmetic, c
             found.asked += 1
             answers = ask(backend, problem)
         except Silent as silent:
-            if not silent.refused:
+            if silent.refused:
+                found.refusal = found.refusal or str(silent)
+            else:
                 found.silent.append(str(silent))
             continue
         found.answered += 1
@@ -65,9 +68,9 @@ def _judge(problem: Op, answers: dict[str, np.ndarray], arithmetic: Arithmetic, 
         if ok.all():
             continue
         found.wrong.append(problem)
-        size = np.where(np.isfinite(bound.size) & (bound.size > 0), bound.size, np.maximum(np.abs(hi), 1e-300))
-        with np.errstate(invalid="ignore"):
-            error = (np.abs((answer - hi) - lo) / size)[~ok]
+        size = np.where(np.isfinite(bound.size) & (bound.size > 0), bound.size, 2 * np.abs(hi))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            error = (2 * np.abs((answer - hi) - lo) / size)[~ok]
         found.error = max(found.error, float(np.where(np.isnan(error), np.inf, error).max()))
 
 
@@ -77,7 +80,7 @@ def grade_drawn(backend: Backend, op: type[Op], dtype: str, grade: Grade, arithm
     grade.geometries = [f"{found.answered} drawn problems"]
     grade.notes += sorted(set(found.silent))
     if not found.answered:
-        grade.found = f"nothing: {(found.silent or ['refuses every problem'])[0]}"
+        grade.found = f"nothing: {(found.silent or [found.refusal])[0]}"
         return
     kept = bits(found.error, format_of(dtype).p)
     if not found.wrong:

@@ -15,6 +15,8 @@ Tensor = npt.NDArray[Any]
 Array = npt.NDArray[np.float64]
 Shape = tuple[int, ...]
 
+AROUND = ((1, 1), (1, 1))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
@@ -104,8 +106,8 @@ def _conv2d_backward(output: str) -> Form:
     def build(a: Tensor, b: Tensor) -> Op:
         if output == "grad_x":
             images = np.zeros((a.shape[0], c, *a.shape[2:]), a.dtype)
-            return Conv2dBackward(x=images, weight=b, grad_output=a, padding=1)
-        return Conv2dBackward(x=a, weight=np.zeros(weight, a.dtype), grad_output=b, padding=1)
+            return Conv2dBackward(x=images, weight=b, grad_output=a, padding=AROUND)
+        return Conv2dBackward(x=a, weight=np.zeros(weight, a.dtype), grad_output=b, padding=AROUND)
 
     if output == "grad_x":
         return Form(
@@ -193,7 +195,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
     "locally_connected2d": (
         Form(
             name="3x3",
-            build=lambda x, weight: LocallyConnected2d(x=x, weight=weight, padding=1),
+            build=lambda x, weight: LocallyConnected2d(x=x, weight=weight, padding=AROUND),
             a=(2, 4, 7, 8),
             b=(7, 8, 3, 4, 3, 3),
             rows=(0, 1, 2),
@@ -203,7 +205,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
         ),
         Form(
             name="2x3 stride 2",
-            build=lambda x, weight: LocallyConnected2d(x=x, weight=weight, stride=2),
+            build=lambda x, weight: LocallyConnected2d(x=x, weight=weight, stride=(2, 2)),
             a=(2, 5, 8, 9),
             b=(4, 4, 3, 5, 2, 3),
             rows=(0, 1, 2),

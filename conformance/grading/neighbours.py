@@ -40,10 +40,14 @@ class Reach:
 
 
 def probe_neighbours(backend: Backend, form: Form, dtype: Any, reach: Reach) -> None:
-    """Fill in what is found. All other numbers are -1, 0 and 1 times one power of two, so that every sum which no huge
-    number has a part in is exact, in every order and down to accumulators of 8 bits. The huge ones lie three bits beyond
-    the significand of the accumulator that a plain implementation would have: next to them nothing is left of the others,
-    so that wherever they have been added in between, and taken away again, an output is off by one of its terms. Where all other numbers are zero, so are the outputs."""
+    """Fill in what is found.
+
+    All other numbers are -1, 0 and 1 times one power of two, so that every sum which no huge number has a part in is
+    exact, in every order and down to accumulators of 8 bits. The huge ones lie three bits beyond the significand of the
+    accumulator that a plain implementation would have: next to them nothing is left of the others, so that wherever
+    they have been added in between, and taken away again, an output is off by one of its terms. Where all other numbers
+    are zero, so are the outputs.
+    """
     random = np.random.default_rng(10)
     small, huge = _sizes(dtype)
     kinds = _kinds(form, random, small, huge, dtype)
@@ -67,8 +71,10 @@ def probe_neighbours(backend: Backend, form: Form, dtype: Any, reach: Reach) -> 
 
 
 def _sizes(dtype: Any) -> tuple[float, float]:
-    """A small number and one 2^(p+3) times as large, p being the significand of the usual accumulator; as far below 1 as
-    above it, so that where float32 is computed with inputs in float16 these are no infinities yet."""
+    """A small number and one 2^(p+3) times as large, p being the significand of the usual accumulator.
+
+    As far below 1 as above it, so that where float32 is computed with inputs in float16 these are no infinities yet.
+    """
     p = Arithmetic.ieee(dtype).acc.p
     small = 2.0 ** -((p + 3) // 2 - 1)
     return small, small * 2.0 ** (p + 3)
@@ -151,8 +157,8 @@ def _distance(wrong: Mask, seen: Mask, space: tuple[int, int]) -> int:
         for axis in (0, 1):
             at, inside = np.nonzero(bad.any(axis=1 - axis))[0], np.nonzero(own.any(axis=1 - axis))[0]
             if not inside.size:  # between strides: everything wrong comes from elsewhere
-                return max(bad.shape)
-            found = max(found, int(inside[0] - at[0]), int(at[-1] - inside[-1]))
+                return int(max(bad.shape))
+            found = max(found, int(inside[0]) - int(at[0]), int(at[-1]) - int(inside[-1]))
     return found
 
 

@@ -54,7 +54,8 @@ def grade_pool(backend: Backend, op: type[Op], dtype: str, grade: Grade, arithme
     found = judged(backend, op, dtype, arithmetic)
     grade.notes += sorted(set(found.silent))
     kept = bits(found.error, p)
-    if broken or (kept < SHORTEST and reach.letter == "A"):
+    explained = not broken and (reach.letter != "A" or summed < -math.log2(arithmetic.unit))
+    if broken or (kept < SHORTEST and not explained):
         grade.grade, grade.level = "D", "broken"
         grade.found = f"found wrong values on {found.wrong[0].summary()}" if found.wrong else "found wrong sums"
         return

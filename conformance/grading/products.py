@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float64]
 Tensor = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
-# Of so many independent errors below u, that none exceeds u/2, so that one bit more would be told, has a chance of 2^-32.
+# That none of so many independent errors below u exceeds u/2, so that one bit more would be told, has a chance of 2^-32.
 SAMPLES = 32
 
 
@@ -50,8 +50,10 @@ def bits(error: float, most: int) -> int:
 
 
 def significands(random: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> Tensor:
-    """Odd numbers of as many bits as the format has, scaled to [1, 2), signed; most lie just above 1, where the relative
-    error of a rounding is largest."""
+    """Odd numbers of as many bits as the format has, scaled to [1, 2), signed.
+
+    Most lie just above 1, where the relative error of a rounding is largest.
+    """
     p = format_of(dtype).p
     first = 1 << (p - 1)
     least = max(first >> 4, 2)

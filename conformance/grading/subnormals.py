@@ -41,8 +41,10 @@ INPUTS, OUTPUTS, BOTH = "inputs", "outputs", "inputs or outputs"
 
 
 def flush(backend: Backend, op: type[Op], dtype: str) -> str:
-    """keeps; flushes outputs; flushes inputs too; flushes, where both are the same numbers; inconsistent, where some are
-    kept and others not, or only inputs are flushed; empty where nothing was answered."""
+    """keeps; flushes outputs; flushes inputs too; flushes, where both are the same numbers; inconsistent.
+
+    Inconsistent is where some are kept and others not, or inputs alone are flushed. Empty where nothing was answered.
+    """
     found: dict[str, set[str]] = {}
     for where, problem, output, sign in _probes(op, dtype):
         try:
@@ -100,8 +102,11 @@ def _products(op: type[Op], dtype: Any, e: int) -> Iterator[Probe]:
 
 
 def _normalized(op: type[Op], dtype: Any, e: int) -> Iterator[Probe]:
-    """One element of 1 and 255 of 0 in each set: normalized, 15.97 and -0.06. Times the smallest normal number the latter
-    are subnormal; times half of it the former is normal, and so is half of it times the inverse deviation, 16."""
+    """One element of 1 and 255 of 0 in each set: normalized, 15.97 and -0.06.
+
+    Times the smallest normal number the latter are subnormal; times half of it, which is subnormal, the former is
+    normal, and so is the half times the inverse deviation, 16.
+    """
     for where, weight in ((OUTPUTS, 2.0**e), (INPUTS, 2.0 ** (e - 1))):
         problem: Any = _ones_among_zeros(op, dtype)
         shape = problem.x.shape[1:] if op is LayerNorm else problem.x.shape[1:2]
@@ -128,26 +133,20 @@ NORMS = (LayerNorm, GroupNorm, InstanceNorm2d, PixelGroupNorm, BatchNorm2d, Sync
 
 COPIES: dict[type[Op], Callable[[Tensor], Op]] = {
     Relu: lambda x: Relu(x=x),
-    Pad2d: lambda x: Pad2d(x=x, padding=1, mode="zeros"),
+    Pad2d: lambda x: Pad2d(x=x, padding=((1, 1), (1, 1)), mode="zeros"),
     MaxPool2d: lambda x: MaxPool2d(x=x, kernel_size=(2, 2), stride=(1, 1)),
     AvgPool2d: lambda x: AvgPool2d(x=x, kernel_size=(2, 2), stride=(1, 1)),
     Dropout: lambda x: Dropout(x=x, p=0.5, training=False),
     Dropout2d: lambda x: Dropout2d(x=x, p=0.5, training=False),
     ReluBackward: lambda g: ReluBackward(x=np.ones_like(g), grad_output=g),
-    MaxPool2dBackward: lambda g: MaxPool2dBackward(
-        x=np.repeat(np.repeat(np.ones_like(g), 2, 2), 2, 3) * _corner(g),
-        kernel_size=(2, 2),
-        stride=(2, 2),
-        grad_output=g,
-    ),
-    AvgPool2dBackward: lambda g: AvgPool2dBackward(
-        x=np.repeat(np.repeat(np.zeros_like(g), 2, 2), 2, 3), kernel_size=(2, 2), stride=(2, 2), grad_output=g
-    ),
+    MaxPool2dBackward: lambda g: MaxPool2dBackward(x=_corners(g), kernel_size=(2, 2), stride=(2, 2), grad_output=g),
+    AvgPool2dBackward: lambda g: AvgPool2dBackward(x=_corners(g), kernel_size=(2, 2), stride=(2, 2), grad_output=g),
 }
 
 
-def _corner(g: Tensor) -> Tensor:
-    """1 in the first pixel of every window of two by two, 0 elsewhere: no ties."""
-    pixels = np.zeros((2 * g.shape[2], 2 * g.shape[3]), g.dtype)
-    pixels[::2, ::2] = 1
-    return pixels
+def _corners(g: Tensor) -> Tensor:
+    """An image with 1 in the first pixel of every window of two by two, 0 elsewhere: no ties."""
+    n, c, height, width = g.shape
+    image = np.zeros((n, c, 2 * height, 2 * width), g.dtype)
+    image[:, :, ::2, ::2] = 1
+    return image

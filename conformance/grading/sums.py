@@ -27,8 +27,8 @@ def accumulator_bits(backend: Backend, form: Form, dtype: Any) -> float:
     Three terms 2^e, 2^(e-k) and -2^e add up to 2^(e-k), in whatever order. Of the three orders in which the small one
     is first, second or third among the places that the large ones take in turn, at most one joins the large ones first:
     in every tree the others add the small one to a large one. To 2^e it needs k + 1 bits (to -2^e only k, so that the
-    signs are tried both ways). So the smallest k at which any of them is wrong is the number of bits. The places are the
-    first, the middle and the last, neighbours, and random ones: sums of blocks may be kept in fewer bits than those
+    signs are tried both ways). So the smallest k at which any of them is wrong is the number of bits. The places are
+    the first, the middle and the last, neighbours, and random ones: sums of blocks may be kept in fewer bits than those
     within a block, or the other way round.
     """
     table, places = form.table(dtype)
@@ -60,8 +60,9 @@ def inputs_arrive(backend: Backend, form: Form, dtype: Any, bits: int) -> bool:
     """Do full significands arrive in a sum, although so few bits are left of a single product?
 
     A number x = y + r of all bits, y being the nearest one of so many bits, less y: where inputs are rounded nothing is
-    left, or another y. Where sums are, r is there, perhaps rounded itself, if the two meet before anything is; which one
-    of the two orders in which a product is added to the other may do, or a block of products. So once is enough.
+    left, or another y. Where sums are, r is there, perhaps rounded itself, if the two meet before anything is; which
+    one of the two orders in which a product is added to the other may do, or a block of products. So one output is
+    enough that is right for every x: where inputs are rounded, some are right by chance.
     """
     p, random = format_of(dtype).p, np.random.default_rng(12)
     table, places = form.table(dtype)
