@@ -76,6 +76,15 @@ class Plain16(Plain):
     dtypes = ("float16", "bfloat16")
 
 
+class BiasAfterRounding(Plain16):
+    """The sum is rounded to 16 bits, then the bias is added."""
+
+    @staticmethod
+    def biased(y: Tensor, bias: Tensor | None, problem: Any) -> Tensor:
+        y = y.astype(problem.dtype)
+        return np.asarray(y if bias is None else y + bias, order="C")
+
+
 class Wide(Plain):
     """float32 in float64."""
 
@@ -162,6 +171,16 @@ class Tf32x3(Bf16x2):
 
 
 # Sums of fewer bits.
+
+
+class TruncatedSums(Plain):
+    """float32, cut off where others round."""
+
+    def multiply(self, filters: Tensor, columns: Tensor) -> Tensor:
+        y = np.zeros((len(filters), columns.shape[1]))
+        for t in range(len(columns)):
+            y = truncated(y + filters[:, t, None].astype(np.float64) * columns[t], 24)
+        return y.astype(np.float32)
 
 
 class F16Sums(Plain):

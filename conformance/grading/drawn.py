@@ -38,11 +38,18 @@ class Judged:
     refusal: str = ""  # the first
 
 
-def judged(backend: Backend, op: type[Op], dtype: str, arithmetic: Arithmetic, count: int = PROBLEMS) -> Judged:
-    """Problems drawn from the backend's domain, answered and held to the bound."""
+def judged(backend: Backend, op: type[Op], dtype: str, arithmetic: Arithmetic, tame: bool = False) -> Judged:
+    """Problems drawn from the backend's domain, answered and held to the bound.
+
+    `tame`: with normal random numbers, which are in the range of every format.
+    """
     found = Judged()
-    for index in range(count):
+    for index in range(PROBLEMS):
         problem: Op = op.draw(RandomPick(f"grade/{op.name}/{dtype}/{index}", dtype_named(dtype), BUDGET))
+        if tame:
+            random = np.random.default_rng(index)
+            normal = {k: random.standard_normal(a.shape).astype(a.dtype) for k, a in problem.arrays().items()}
+            problem = problem.but(**normal)
         try:
             found.asked += 1
             answers = ask(backend, problem)

@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float64]
 Tensor = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
-# That none of so many independent errors below u exceeds u/2, so that one bit more would be told, has a chance of 2^-32.
+# That none of so many independent errors below u exceeds u/2, and one bit more is told, has a chance of 2^-32.
 SAMPLES = 32
 
 
@@ -32,6 +32,7 @@ class Products:
     product_error: float = 0.0  # the largest relative error of a single product of two full significands
     sums_round: bool = False  # inputs arrive in full: such errors are not theirs, but of a sum or of the result
     broken: bool = False  # sums of small integers are not even these integers after rounding
+    rounds_twice: bool = False  # a bias is added to what has been rounded to 16 bits
     short_range: bool = False  # a factor far from 1 is lost although its product is near 1
     correctly_rounded: bool = True  # every result was the truth rounded once
     rms: float = 0.0  # root mean square of error over its modelled deviation, on normal random numbers
@@ -98,6 +99,7 @@ def probe_products(backend: Backend, form: Form, dtype: Any, arithmetic: Arithme
     _far(backend, form, dtype, found)
     _integers(backend, form, dtype, found)
     _dense(backend, form, dtype, arithmetic, found)
+    _biased(backend, form, dtype, found)
 
 
 def _answer(backend: Backend, form: Form, a: Tensor, b: Tensor) -> tuple[Array, Array, Array]:
@@ -167,3 +169,21 @@ def _dense(backend: Backend, form: Form, dtype: Any, arithmetic: Arithmetic, fou
     some = variance > 0
     with np.errstate(invalid="ignore"):
         found.rms = float(np.sqrt(np.mean(((answer - hi) - lo)[some] ** 2 / variance[some])))
+
+
+def _biased(backend: Backend, form: Form, dtype: Any, found: Products) -> None:
+    """A product of two 16-bit numbers plus a bias: all outputs are rounded once, or all as if rounded before, or not."""
+    out, random = format_of(dtype), np.random.default_rng(15)
+    a, b = significands(random, form.a, dtype), form.one_hot(random, significands(random, (form.row_count,), dtype))[0]
+    problem: Any = form.build(a, b)
+    if np.dtype(dtype).itemsize != 2 or form.output != "y" or not hasattr(problem, "bias"):
+        return
+    shape = problem.output_shape()[1:] if problem.name == "locally_connected2d" else problem.output_shape()[1:2]
+    problem = problem.but(bias=significands(random, shape, dtype))
+    bias = problem.bias.astype(np.float64)
+    bias = bias if bias.ndim != 1 or problem.name == "linear" else bias[:, None, None]
+    answer, product = ask(backend, problem)["y"], form.reference(a, b)
+    single = form.terms(a, b) == 1
+    once, twice = round_to(product + bias, out), round_to(round_to(product, out) + bias, out)
+    right = answer == once
+    found.rounds_twice = bool(np.all((right | (answer == twice))[single]) and not np.all(right[single]))

@@ -90,7 +90,8 @@ def scales(problem: Any, arithmetic: Arithmetic) -> dict[str, Array]:
     V-A, in two passes: nothing is rounded but m * v, whole, over m. Then 5u of eps and the root (normalize.judgement),
     3u of the product with the deviation and the weight, and u of the sum with the bias: 9u. V-B, a running variance:
     its running means are rounded, m times: dv = g(m+6)*v + 2e*sqrt(v*(1+H/m))*(1+g) + e^2*(1+g), with
-    e = u*((m+2+2H)*M + 4X) (sets.errors). V-C: whatever passes. A wider accumulator is rounded at the end; statistics may be kept in 16 bits.
+    e = u*((m+2+2H)*M + 4X) (sets.errors). V-C: whatever passes. A wider accumulator is rounded at the end; statistics
+    may be kept in 16 bits.
     """
     u, found, m = arithmetic.unit, found_in(problem), problem.sets.count
     v, eps = found.variance.ravel(), problem.eps
