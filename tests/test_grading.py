@@ -70,14 +70,15 @@ def test_products_are_told_apart(
 
 
 # Fast algorithms: the grade, how far errors reach, and in which geometries they are used.
+DENSE = {"3x3", "3x3, 32 channels", "3x3 batch of 18"}
 ALGORITHMS = (
-    ("Winograd2", "B", (0, 0), "that see it with a weight of zero", {"3x3", "3x3 batch of 18"}),
-    ("Winograd4", "B", (1, 3), "rows or columns off", {"3x3", "3x3 batch of 18"}),
-    ("Winograd6", "B", (1, 5), "rows or columns off", {"3x3", "3x3 batch of 18"}),
-    ("Winograd4OfF16", "B", (1, 3), "where nothing is added up they are not zero", {"3x3", "3x3 batch of 18"}),
-    ("WinogradInFloat64", "B", (1, 3), "where nothing is added up they are not zero", {"3x3", "3x3 batch of 18"}),
-    ("TiledFft", "B", (6, 15), "rows or columns off", {"3x3", "1x1", "1x5 long row", "3x3 batch of 18"}),
-    ("Fft", "C", (16, 999), "in the whole image", {"3x3", "1x1", "1x5 long row", "3x3 batch of 18"}),
+    ("Winograd2", "B", (0, 0), "that see it with a weight of zero", DENSE),
+    ("Winograd4", "B", (1, 3), "rows or columns off", DENSE),
+    ("Winograd6", "B", (1, 5), "rows or columns off", DENSE),
+    ("Winograd4OfF16", "B", (1, 3), "where nothing is added up they are not zero", DENSE),
+    ("WinogradInFloat64", "B", (1, 3), "where nothing is added up they are not zero", DENSE),
+    ("TiledFft", "B", (6, 15), "rows or columns off", {*DENSE, "1x1", "1x5 long row"}),
+    ("Fft", "C", (16, 999), "in the whole image", {*DENSE, "1x1", "1x5 long row"}),
     ("Strassen", "C", (0, 999), "filters, images, terms of one sum", {form.name for form in forms(Conv2d)}),
     ("SharedExponents", "C", (0, 999), "filters, images, terms of one sum", {form.name for form in forms(Conv2d)}),
 )
@@ -98,6 +99,16 @@ def test_algorithms_are_told_apart(
         where = where - {"3x3 depthwise"}
         spoiled -= {"3x3 depthwise"}
     assert spoiled == where
+
+
+def test_every_geometry_is_told() -> None:
+    class Tf32In1x1(Plain):
+        def conv2d(self, problem: Any) -> Any:
+            return (simulated.Tf32 if problem.weight.shape[2:] == (1, 1) else Plain)().conv2d(problem)
+
+    made = graded(Tf32In1x1, "conv2d")
+    assert made.grade == "R(11)"
+    assert [g for g in made.geometries if not g.endswith(": A")] == ["1x1: R(11)"]
 
 
 def test_fewer_bits_are_left_by_larger_tiles() -> None:

@@ -119,7 +119,7 @@ def _conv2d_backward(output: str) -> Form:
             summed=(1, 0),
             apart=0,
             output=output,
-            spread=(SPIKES, k, 40, 40),
+            spread=(SPIKES, k, 24, 25),
             space=(2, 3),
         )
     return Form(name="grad_weight", build=build, a=x, b=grad, rows=(1,), summed=(0, 0), apart=1, output=output)
@@ -140,15 +140,17 @@ def _linear_backward(output: str) -> Form:
 
 SPIKES = 6  # images, each with one huge pixel in another place
 
-# Distances are seen up to 35 in 40 outputs and up to 17 in 20: beyond any tile (see neighbours.LARGEST_TILE).
+# Spikes lie within seven rows and columns of a corner: in 24 outputs, as in 20 with a stride of two, distances are seen
+# beyond any tile (neighbours.LARGEST_TILE).
 FORMS: dict[str, tuple[Form, ...]] = {
     "conv2d": (
-        _conv2d("3x3", (8, 9), (8, 8, 3, 3), (40, 40), padding=1),
-        _conv2d("1x1", (6, 7), (8, 16, 1, 1), (36, 36)),
+        _conv2d("3x3", (8, 9), (8, 8, 3, 3), (26, 27), padding=1),
+        _conv2d("3x3, 32 channels", (8, 8), (8, 32, 3, 3), n=1, padding=1),
+        _conv2d("1x1", (6, 7), (8, 16, 1, 1), (24, 25)),
         _conv2d("5x5 stride 2", (11, 12), (6, 4, 5, 5), (40, 42), padding=2, stride=2),
-        _conv2d("3x3 dilation 2", (9, 10), (7, 6, 3, 3), (36, 36), padding=2, dilation=2),
-        _conv2d("3x3 depthwise", (8, 9), (8, 1, 3, 3), (36, 36), padding=1, groups=8),
-        _conv2d("3x3 grouped", (7, 9), (6, 4, 3, 3), (36, 36), padding=1, groups=2),
+        _conv2d("3x3 dilation 2", (9, 10), (7, 6, 3, 3), (24, 25), padding=2, dilation=2),
+        _conv2d("3x3 depthwise", (8, 9), (8, 1, 3, 3), (24, 25), padding=1, groups=8),
+        _conv2d("3x3 grouped", (7, 9), (6, 4, 3, 3), (24, 25), padding=1, groups=2),
         _conv2d("1x5 long row", (1, 200), (7, 8, 1, 5), n=1),
         _conv2d("3x3 batch of 18", (8, 8), (4, 4, 3, 3), (24, 24), n=18, padding=1),
     ),
@@ -159,7 +161,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             a=(9, 10),
             b=(3, 3),
             rows=(),
-            spread=(40, 40),
+            spread=(24, 25),
             space=(0, 1),
         ),
         Form(
@@ -168,7 +170,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             a=(12, 13),
             b=(5, 7),
             rows=(),
-            spread=(40, 40),
+            spread=(24, 25),
             space=(0, 1),
         ),
     ),

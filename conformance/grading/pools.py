@@ -32,7 +32,7 @@ WINDOWS = Form(
     apart=0,
     alone=True,
     step=1 / 8,
-    spread=(SPIKES, 2, 40, 40),
+    spread=(SPIKES, 2, 24, 25),
     space=(2, 3),
 )
 

@@ -172,7 +172,7 @@ def _dense(backend: Backend, form: Form, dtype: Any, arithmetic: Arithmetic, fou
 
 
 def _biased(backend: Backend, form: Form, dtype: Any, found: Products) -> None:
-    """A product of two 16-bit numbers plus a bias: all outputs are rounded once, or all as if rounded before, or not."""
+    """A product of two 16-bit numbers plus a bias: is every output one rounded once, or one rounded before too?"""
     out, random = format_of(dtype), np.random.default_rng(15)
     a, b = significands(random, form.a, dtype), form.one_hot(random, significands(random, (form.row_count,), dtype))[0]
     problem: Any = form.build(a, b)

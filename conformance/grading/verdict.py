@@ -23,7 +23,7 @@ NAMES = {
     24: "float32",
 }
 
-# The model of numerics (rms of error over its deviation) gives 1 for random rounding. Of 30 outputs and more, whose
+# The model of random rounding (products._dense) has a root mean square of 1. Of 30 outputs and more, whose
 # squares add up like chi-squared, a mean square of 9 has no chance that anyone will live to see (below 1e-30).
 FAR_FROM_RANDOM = 3.0
 
@@ -40,7 +40,6 @@ class Finding:
     accumulator: float = math.inf
     silent: str = ""
     refused: bool = False
-
     spatial: bool = True  # whether errors could have reached neighbours
 
     @property
@@ -59,7 +58,8 @@ class Finding:
         seen = self.products
         inputs, products = bits(seen.input_error, p), p if seen.sums_round else bits(seen.product_error, p)
         if inputs < p - 1:
-            one = min(seen.image_error, seen.filter_error) < max(seen.image_error, seen.filter_error) / 4
+            # Of both, if the other is not better by two bits: truncation costs one.
+            one = min(seen.image_error, seen.filter_error) <= max(seen.image_error, seen.filter_error) / 4
             which = ("filters alone" if seen.filter_error > seen.image_error else "images alone") if one else "inputs"
             found.append((inputs, f"{which} rounded to {inputs} bits", NAMES.get(inputs, "")))
         elif products < p - 3:
