@@ -51,18 +51,18 @@ class Finding:
         it has, in words, and what has so many.
 
         A number of p - 1 bits taken as two of q bits each, 2q + 1 >= p - 1, is emulated: the product of the two low
-        parts is left out, 2^-2q of the whole, and the low parts are rounded, twice 2^-(p-1): 2^-(p-3) together, so that
-        products of p - 3 bits are those of the emulation.
+        parts is left out, 2^-(p-2) of the whole, the low parts are rounded, twice 2^-(p-1), and so is the sum of the
+        other products, 2^-p: together 2^-(p-3) + 2^-p.
         """
         found = []
         seen = self.products
-        inputs, products = bits(seen.input_error, p), p if seen.sums_round else bits(seen.product_error, p)
+        inputs, products = bits(seen.input_error, p), bits(seen.product_error, p)
         if inputs < p - 1:
             # Of both, if the other is not better by two bits: truncation costs one.
             one = min(seen.image_error, seen.filter_error) <= max(seen.image_error, seen.filter_error) / 4
             which = ("filters alone" if seen.filter_error > seen.image_error else "images alone") if one else "inputs"
             found.append((inputs, f"{which} rounded to {inputs} bits", NAMES.get(inputs, "")))
-        elif products < p - 3:
+        elif not seen.sums_round and not seen.product_error <= 2.0 ** -(p - 3) + 2.0**-p:
             found.append((products, f"products of {products} bits", NAMES.get(products, "")))
         if self.accumulator < p:
             kept = int(self.accumulator)
