@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from convspec.reference import NETWORKS, OPS, Composition, Op
 from convspec.reference.rounding import DECLARED, FORMATS, Arithmetic
 
+from .together import on_the_host, together
 from .watch import Watch
 
 
@@ -42,6 +43,7 @@ CONVENTIONS: dict[str, tuple[str, ...]] = {
     "lrn_even": ("onnx", "mirror"),
     "avg_divisor": ("window", "full"),
     "repeatable": ("true", "false"),
+    "threads": ("many", "one"),
 }
 
 
@@ -117,14 +119,15 @@ class Backend:
         self.seen = self.watch.look(problem, result)
         return result
 
+    def together(self, problems: Sequence[Op], times: int) -> list[list[Any]]:
+        """What comes back when as many threads as there are problems call at once, each of them so often.
+
+        In place of an answer stands the exception that the call raised.
+        """
+        return together(self.subject, problems, times)
+
     def _called(self, problem: Op) -> Any:
-        result = getattr(self.subject, problem.name)(problem)
-        to_numpy = getattr(self.subject, "to_numpy", None)
-        if to_numpy is None:
-            return result
-        if isinstance(result, tuple):
-            return tuple(None if one is None else to_numpy(one) for one in result)
-        return to_numpy(result)
+        return on_the_host(self.subject, getattr(self.subject, problem.name)(problem))
 
     def arithmetic(self, op: str, dtype: str) -> Arithmetic:
         """The arithmetic that the backend declares for an operation and a dtype; strict IEEE by default."""

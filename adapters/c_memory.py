@@ -54,8 +54,10 @@ class Room:
     def of(cls, least: int) -> Room:
         """A room of at least so many bytes, perhaps one that an earlier call had."""
         size = PAGE << max(0, -(-least // PAGE) - 1).bit_length()
-        spare = cls._spare.get(size)
-        return spare.pop() if spare else cls(size)
+        try:
+            return cls._spare.get(size, []).pop()
+        except IndexError:  # none left, or another thread took the last
+            return cls(size)
 
     def leave(self) -> None:
         """Keep it for a later call."""

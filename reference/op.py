@@ -240,6 +240,10 @@ class Op:
         """The arrays that are present, by field name, `x` first."""
         return {k: v for k, v in vars(self).items() if k in self._array_fields() and v is not None}
 
+    def may_lack(self, name: str) -> bool:
+        """Is this an array that need not be there?"""
+        return any(f.name == name and f.default is None for f in self._fields())
+
     def parameters(self) -> dict[str, Any]:
         """The fields that are not arrays."""
         return {f.name: getattr(self, f.name) for f in self._fields() if f.name not in self._array_fields()}
