@@ -47,6 +47,13 @@ class Call:
     def run(self) -> None:
         self.status = self.compute(ctypes.byref(self.parameters), *self.buffers.addresses)
 
+    def run_often(self, times: int, alike: list[bytes]) -> None:
+        """Run it so often, or until the outputs hold other bits than these."""
+        for _ in range(times):
+            self.run()
+            if self.status or self.buffers.written() != alike:
+                return
+
     def result(self) -> Any:
         """The output, or a tuple of several. Raises for a status that is not 0."""
         try:

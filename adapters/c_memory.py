@@ -134,6 +134,10 @@ class GuardedBuffers:
                 place.array.view(poison.dtype).fill(poison)
         self.addresses = [self.places[n].address if n in self.places else None for n in (*inputs, *outputs)]
 
+    def written(self) -> list[bytes]:
+        """What the outputs hold."""
+        return [self.places[name].array.tobytes() for name in self.outputs if name in self.places]
+
     def damage(self) -> str:
         """What the kernel wrote outside its outputs, in words; empty if it kept to them."""
         for name, place in self.places.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from typing import Any
 
@@ -14,20 +14,8 @@ from convspec.reference import Op
 # that two of them would hardly ever meet.
 HAND_OVER = 2e-5
 
-
-class _Call:
-    """A call of a method that knows no better than to be called."""
-
-    def __init__(self, subject: Any, problem: Op) -> None:
-        self.subject = subject
-        self.problem = problem
-        self.answer: Any = None
-
-    def run(self) -> None:
-        self.answer = getattr(self.subject, self.problem.name)(self.problem)
-
-    def result(self) -> Any:
-        return on_the_host(self.subject, self.answer)
+# A call that was prepared costs little to run again: so often for each time that it is asked for.
+RUNS = 16
 
 
 def on_the_host(subject: Any, result: Any) -> Any:
@@ -42,21 +30,18 @@ def on_the_host(subject: Any, result: Any) -> Any:
 
 def together(subject: Any, problems: Sequence[Op], times: int) -> list[list[Any]]:
     """What comes back for each problem when as many threads call at once, each so often; an exception in place of an
-    answer. A method that can be `prepared` is: then its threads meet in the kernel, and not in what Python does first.
+    answer. Of a method that can be `prepared`, the first answer that differs from the one alone, or the last: its
+    threads meet in the kernel, and not in what Python does before it.
     """
-    calls = [[_prepared(subject, problem) for _ in range(times)] for problem in problems]
-    errors: dict[int, BaseException] = {}
+    work = [_work(subject, problem, times) for problem in problems]
     start = threading.Barrier(len(problems))
+    found: list[list[Any]] = [[] for _ in problems]
 
-    def work(mine: Sequence[Any]) -> None:
+    def call(which: int) -> None:
         start.wait()
-        for call in mine:
-            try:
-                call.run()
-            except (Exception, SystemExit) as error:
-                errors[id(call)] = error
+        found[which] = work[which]()
 
-    threads = [threading.Thread(target=copy_context().run, args=(work, mine), daemon=True) for mine in calls]
+    threads = [threading.Thread(target=copy_context().run, args=(call, k), daemon=True) for k in range(len(problems))]
     before = sys.getswitchinterval()
     sys.setswitchinterval(HAND_OVER)
     try:
@@ -66,18 +51,27 @@ def together(subject: Any, problems: Sequence[Op], times: int) -> list[list[Any]
             thread.join()
     finally:
         sys.setswitchinterval(before)
-    return [[_outcome(call, errors.get(id(call))) for call in mine] for mine in calls]
+    return found
 
 
-def _prepared(subject: Any, problem: Op) -> Any:
-    prepare = getattr(getattr(subject, problem.name), "prepared", None)
-    return _Call(subject, problem) if prepare is None else prepare(problem)
+def _work(subject: Any, problem: Op, times: int) -> Callable[[], list[Any]]:
+    """What a thread does; all that need not be done by the thread is done now."""
+    method = getattr(subject, problem.name)
+    if not hasattr(method, "prepared"):
+        return lambda: [_outcome(lambda: on_the_host(subject, method(problem))) for _ in range(times)]
+    prepared = method.prepared(problem)
+    prepared.run()
+    alone = prepared.buffers.written()
+
+    def run() -> list[Any]:
+        prepared.run_often(times * RUNS, alone)
+        return [_outcome(prepared.result)]
+
+    return run
 
 
-def _outcome(call: Any, error: BaseException | None) -> Any:
-    if error is not None:
-        return error
+def _outcome(ask: Callable[[], Any]) -> Any:
     try:
-        return call.result()
-    except Exception as raised:
-        return raised
+        return ask()
+    except (Exception, SystemExit) as error:
+        return error

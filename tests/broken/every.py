@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,46 @@ class RepeatsTheFirstImage(Right):
     def answer(self, problem: Op) -> Any:
         y = super().answer(problem)
         return np.array(np.broadcast_to(y[:1], y.shape))
+
+
+@broken(every="images_are_independent", stack="", conv_block="", lenet5="")
+class ForgetsTheLastBlock(Right):
+    """Images are computed in blocks of four; from the second block on one that is not full is left out."""
+
+    def answer(self, problem: Op) -> Any:
+        whole = len(problem.arrays()["x"]) // 4 * 4
+
+        def cut(y: Tensor) -> Tensor:
+            y[whole or len(y) :] = 0
+            return y
+
+        return each(super().answer(problem), cut)
+
+
+@broken(every="calls_in_between_change_nothing")
+class PacksWhatLiesThereOnce(Right):
+    """An array is packed when its memory is first seen, and found again by where it lies, whatever lies there now."""
+
+    def __init__(self) -> None:
+        self.packed: dict[tuple[int, tuple[int, ...]], Tensor] = {}
+        self.alive: list[Op] = []  # so that no memory is given to another array
+
+    def answer(self, problem: Op) -> Any:
+        self.alive.append(problem)
+        return super().answer(problem.but(**{name: self.found(a) for name, a in problem.arrays().items()}))
+
+    def found(self, array: Tensor) -> Tensor:
+        return self.packed.setdefault((array.ctypes.data, array.shape), np.array(array))
+
+
+@broken(every="threads_do_not_disturb_each_other")
+class WorksOnWhatCameLast(Right):
+    """What a call works on is kept in the object, where the call of another thread finds it."""
+
+    def answer(self, problem: Op) -> Any:
+        self.problem = problem
+        time.sleep(1e-4)  # the other thread's turn
+        return super().answer(self.problem)
 
 
 @broken(every="arguments_are_not_modified")
