@@ -62,6 +62,7 @@ class Backend:
     dtypes: tuple[str, ...] = ("float32",)
     operations: tuple[str, ...] = ()
     conventions: dict[str, str] = field(default_factory=dict)
+    prepares: bool = False  # can its calls be prepared, so that threads meet in the kernels themselves?
     attribute: str = ""  # the class of an object that lives in another process
     watch: Watch = field(default_factory=Watch, repr=False)
     seen: tuple[str, ...] = ()
@@ -90,6 +91,7 @@ class Backend:
             dtypes=tuple(d for d in FORMATS if d in dtypes),
             operations=operations,
             conventions=_conventions(key, getattr(subject, "conventions", {})),
+            prepares=any(hasattr(getattr(subject, op), "prepared") for op in operations),
         )
         for op in operations:
             for dtype in backend.dtypes:

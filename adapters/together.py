@@ -12,7 +12,7 @@ from convspec.reference import Op
 
 # Seconds after which a thread that runs Python hands over to another. Python's own 5 ms are longer than most calls, so
 # that two of them would hardly ever meet.
-HAND_OVER = 2e-5
+HAND_OVER = 1e-4
 
 # A call that was prepared costs little to run again: so often for each time that it is asked for.
 RUNS = 16
