@@ -26,6 +26,7 @@ from .call_checks import (
 from .case import Case, Inapplicable
 from .compare import Evidence, Violation, agree, formed, judge
 from .layer_checks import answers_stay_as_they_were_given, every_layer_is_within_its_bound, note_spread
+from .special_checks import one_nan_touches_its_field
 
 Tensor = npt.NDArray[Any]
 
@@ -152,6 +153,7 @@ CHECKS: tuple[tuple[Check, str, str], ...] = (
     (results_are_memory_of_their_own, STRICT, "GEN-20"),
     (calls_in_between_change_nothing, CORE, "GEN-21"),
     (threads_do_not_disturb_each_other, STRICT, "GEN-22"),
+    (one_nan_touches_its_field, STRICT, "GEN-18"),
 )
 
 # What is not looked at in networks: each layer's own check says as much.
@@ -161,6 +163,7 @@ OF_LAYERS = (
     results_are_memory_of_their_own,
     calls_in_between_change_nothing,
     threads_do_not_disturb_each_other,
+    one_nan_touches_its_field,
 )
 OF_NETWORKS: tuple[tuple[Check, str, str], ...] = (
     (every_layer_is_within_its_bound, CORE, "GEN-07, BLK-01"),
@@ -176,7 +179,8 @@ OF_NETWORKS: tuple[tuple[Check, str, str], ...] = (
 def checks_of(op: type[Op]) -> tuple[tuple[Check, str, str], ...]:
     """The checks that make sense for an operation."""
     checks = OF_NETWORKS if issubclass(op, Composition) else CHECKS
-    return tuple(entry for entry in checks if op.has_batch or entry[0] is not images_are_independent)
+    absent = [images_are_independent] * (not op.has_batch) + [one_nan_touches_its_field] * (not op.spreads)
+    return tuple(entry for entry in checks if entry[0] not in absent)
 
 
 def clauses_of(op: type[Op], level: str = STRICT) -> tuple[Clause, ...]:

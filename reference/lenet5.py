@@ -232,9 +232,7 @@ class LeNet5(Composition):
 
 
 @lru_cache(maxsize=24)
-def _few(
-    dtype: str, number: int, form: str, widths: tuple[int, ...] = PUBLISHED, side: int = 32, n: int = 1
-) -> LeNet5:
+def _few(dtype: str, number: int, form: str, widths: tuple[int, ...] = PUBLISHED, side: int = 32, n: int = 1) -> LeNet5:
     """One of a few networks: those of the published size cost too much to be made and judged anew for every case."""
     from .rounding import dtype_named
 
@@ -267,5 +265,3 @@ def _sparse(random: np.random.Generator, shape: tuple[int, ...], kind: str) -> A
     at = random.integers(0, flat.shape[1], (shape[0], 3))
     np.put_along_axis(flat, at, random.choice((-1.0, 1.0), at.shape), axis=1)
     return flat.reshape(shape)
-
-

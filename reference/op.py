@@ -136,6 +136,7 @@ class Op:
     chapters: ClassVar[tuple[ModuleType | SimpleNamespace, ...]] = ()  # where more clauses are: laws, examples, edges
     _tensors: ClassVar[frozenset[str]] = frozenset()  # the fields that are arrays
     has_batch: ClassVar[bool] = True  # axis 0 of `x` is `n`, and every image is treated alone
+    spreads: ClassVar[str] = ""  # how it passes on a NaN (spoilt.py); empty where laws of its own say that
     outputs: ClassVar[tuple[str, ...]] = ("y",)  # the names of what comes back; several come back as a tuple
 
     # What a subclass provides.
@@ -170,6 +171,10 @@ class Op:
     def random(self) -> bool:
         """Is the result drawn, so that there is no one truth before an answer has settled what was drawn?"""
         return False
+
+    def weighs(self, output: str) -> bool:
+        """Has everything that this output adds up a weight other than zero?"""
+        return True
 
     def settled(self, answer: Tensor) -> Op:
         """The problem with what the implementation was free to draw taken from its answer: dropout's mask."""

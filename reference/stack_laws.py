@@ -223,5 +223,3 @@ def an_empty_batch(cls: Any, pick: Pick) -> Stack:
     """No images give no images, through every layer."""
     problem: Stack = cls.draw(pick)
     return problem.but(x=problem.x[:0])
-
-

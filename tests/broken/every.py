@@ -9,7 +9,7 @@ import numpy as np
 
 from convspec.reference import InvalidProblem, Op
 
-from .base import Right, Tensor, broken, each, masked, significant
+from .base import Right, Tensor, broken, each, masked, significant, wide
 
 
 @broken(every="dtype_is_that_of_x")
@@ -156,6 +156,23 @@ class WorksOnWhatCameLast(Right):
         self.problem = problem
         time.sleep(1e-4)  # the other thread's turn
         return super().answer(self.problem)
+
+
+@broken(every="one_nan_touches_its_field")
+class TransformsTheWholeImage(Right):
+    """A NaN or an infinity in any array makes every element NaN, as a transform of the whole image does."""
+
+    def answer(self, problem: Op) -> Any:
+        lost = not all(np.isfinite(wide(a)).all() for a in problem.arrays().values())
+        return each(super().answer(problem), lambda y: np.full_like(y, np.nan) if lost else y)
+
+
+@broken(every="one_nan_touches_its_field")
+class TakesNaNForMissing(Right):
+    """NaN is taken for a missing number and becomes zero."""
+
+    def answer(self, problem: Op) -> Any:
+        return super().answer(problem.but(**{name: np.nan_to_num(a) for name, a in problem.arrays().items()}))
 
 
 @broken(every="arguments_are_not_modified")
