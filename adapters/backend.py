@@ -64,6 +64,7 @@ class Backend:
     conventions: dict[str, str] = field(default_factory=dict)
     prepares: bool = False  # can its calls be prepared, so that threads meet in the kernels themselves?
     attribute: str = ""  # the class of an object that lives in another process
+    computes_in: dict[tuple[str, np.dtype[Any]], Arithmetic] = field(default_factory=dict, repr=False)
     watch: Watch = field(default_factory=Watch, repr=False)
     seen: tuple[str, ...] = ()
 
@@ -144,11 +145,14 @@ class Backend:
 
     def arithmetic_of(self, problem: Op) -> Arithmetic:
         """The arithmetic declared for a problem; for a network, the loosest of those of its layers."""
-        dtype = str(problem.dtype)
         if isinstance(problem, Composition):
+            dtype = str(problem.dtype)
             names = sorted({layer.name for layer in problem.layers()})
             return Arithmetic.loosest([self.arithmetic(name, dtype) for name in names])
-        return self.arithmetic(problem.name, dtype)
+        key = problem.name, problem.dtype  # whose name takes microseconds to make
+        if key not in self.computes_in:
+            self.computes_in[key] = self.arithmetic(problem.name, str(problem.dtype))
+        return self.computes_in[key]
 
     @property
     def relaxed(self) -> str:
@@ -185,7 +189,7 @@ class Backend:
 
     def description(self) -> dict[str, Any]:
         """What the object declares, without the object: for a process that does not load it."""
-        told = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("subject", "watch")}
+        told = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("subject", "watch", "computes_in")}
         told["attribute"] = self.subject_name
         told["has_domain"] = hasattr(self.subject, "supports")
         told["arithmetics"] = {(op, d): self.arithmetic(op, d) for op in self.operations for d in self.dtypes}

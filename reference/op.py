@@ -135,6 +135,7 @@ class Op:
     clauses: ClassVar[tuple[Clause, ...]]
     chapters: ClassVar[tuple[ModuleType | SimpleNamespace, ...]] = ()  # where more clauses are: laws, examples, edges
     _tensors: ClassVar[frozenset[str]] = frozenset()  # the fields that are arrays
+    _in_field_order: ClassVar[tuple[str, ...]] = ()  # the same
     has_batch: ClassVar[bool] = True  # axis 0 of `x` is `n`, and every image is treated alone
     spreads: ClassVar[str] = ""  # how it passes on a NaN (spoilt.py); empty where laws of its own say that
     outputs: ClassVar[tuple[str, ...]] = ("y",)  # the names of what comes back; several come back as a tuple
@@ -243,7 +244,8 @@ class Op:
 
     def arrays(self) -> dict[str, Tensor]:
         """The arrays that are present, by field name, `x` first."""
-        return {k: v for k, v in vars(self).items() if k in self._array_fields() and v is not None}
+        values = vars(self)
+        return {name: values[name] for name in self._in_field_order if values[name] is not None}
 
     def may_lack(self, name: str) -> bool:
         """Is this an array that need not be there?"""
@@ -275,8 +277,12 @@ class Op:
 
     def validate(self) -> None:
         """Raise InvalidProblem, with the sentence of the first rule that is broken, unless there is none."""
+        if "_valid" in vars(self):  # every call asks
+            return
         broken = self.broken_rules()
-        if broken:
+        if not broken:
+            vars(self)["_valid"] = True
+        else:
             text = next(c.text for c in self.clauses if c.name == f"{self.name}.{broken[0]}")
             raise InvalidProblem(f"{self.name}: {text} Here: {self.summary()}")
 
@@ -342,7 +348,8 @@ C = TypeVar("C", bound=type[Op])
 def operation(cls: C) -> C:
     """Make a class an operation: a frozen, keyword-only dataclass whose tagged methods are its clauses."""
     cls.name = vars(cls).get("name", "") or snake_case(cls.__name__)
-    cls._tensors = frozenset(k for k, v in inspect.get_annotations(cls).items() if str(v).startswith("Tensor"))
+    cls._in_field_order = tuple(k for k, v in inspect.get_annotations(cls).items() if str(v).startswith("Tensor"))
+    cls._tensors = frozenset(cls._in_field_order)
     dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)(cls)
     cls.clauses = tuple(_clauses(cls, cls.name))
     return cls
