@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,9 @@ except ImportError as error:
     raise CannotLoad("torch: PyTorch is not installed; pip install 'convspec[torch]'") from error
 
 Tensor = npt.NDArray[Any]
+
+_ONE_GENERATOR = RLock()  # functionals draw from one generator, whichever thread calls
+_ONE_GROUP = RLock()  # of processes, which answer one request after another
 
 MODES = {"zeros": "constant", "replicate": "replicate", "reflect": "reflect", "circular": "circular"}
 
@@ -204,13 +208,14 @@ class Torch(Gradients):
     def sync_batch_norm2d(self, problem: SyncBatchNorm2d) -> Any:
         """PyTorch's own SyncBatchNorm refuses the CPU: one process for each device, and collectives between them."""
         problem.validate()
-        if self.devices is None:
-            self.devices = Devices()
-        try:
-            return synchronized(self.devices, problem)
-        except DeviceLost:
-            self.close()
-            raise
+        with _ONE_GROUP:
+            if self.devices is None:
+                self.devices = Devices()
+            try:
+                return synchronized(self.devices, problem)
+            except DeviceLost:
+                self.close()
+                raise
 
     def close(self) -> None:
         if self.devices is not None:
@@ -266,13 +271,14 @@ class Torch(Gradients):
         """
         if not 0 <= operator.index(seed) < 2**63:
             raise ValueError(f"the seed {seed} is not from 0 to 2^63 - 1")
-        generator = self._generator()
-        before = generator.get_state()
-        generator.manual_seed(seed)
-        try:
-            yield
-        finally:
-            generator.set_state(before)
+        with _ONE_GENERATOR:
+            generator = self._generator()
+            before = generator.get_state()
+            generator.manual_seed(seed)
+            try:
+                yield
+            finally:
+                generator.set_state(before)
 
     def _affine(self, problem: Any) -> tuple[Any, Any]:
         """Weight and bias as tensors, None where absent."""

@@ -46,6 +46,7 @@ class AvgPool2d(Op):
     ceil_mode: bool = False  # whether the size is rounded up
     count_include_pad: bool = True  # whether padding counts in the divisor
 
+    spreads = "adds"
     chapters = (pool,)
 
     @property

@@ -44,6 +44,7 @@ class AvgPool2dBackward(Backward):
     count_include_pad: bool = True  # whether padding counts in the divisor
     grad_output: Tensor  # (N, C, I, J) the gradient of the output
 
+    spreads = "adds"
     fresh = False
     chapters = (backward.of_forward(AvgPool2d), backward_clauses, pool_backward_clauses)
     the_gradient_is_the_adjoint = backward_laws.the_gradient_is_the_adjoint

@@ -59,6 +59,7 @@ class BatchNorm2d(Op):
     momentum: float = 0.1  # the weight of the new value in the running statistics
     eps: float = 1e-5  # added to the variance
 
+    spreads = "mixes"
     has_batch = False  # in training every image depends on all
     outputs = running.OUTPUTS
     chapters = (
@@ -112,6 +113,9 @@ class BatchNorm2d(Op):
         learns = self.held is None and self.x.size > 0
         off = errors(found_in(self), self.sets.count, arithmetic) if learns else None
         return {"y": normalize.judgement(self, arithmetic, off)} | running.judgements(self, arithmetic, off)
+
+    def weighs(self, output: str) -> bool:
+        return output == "y" or self.momentum not in (0, 1)
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

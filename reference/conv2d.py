@@ -45,6 +45,7 @@ class Conv2d(Op):
     dilation: Pair = (1, 1)  # (rows, columns) from one tap to the next
     groups: int = 1  # blocks of channels, each with filters of its own
 
+    spreads = "adds"
     chapters = (conv2d_examples, conv2d_laws, conv2d_equals, conv2d_compositions, conv2d_shifts)
 
     @property

@@ -48,6 +48,7 @@ class Conv2dBackward(Backward):
     groups: int = 1  # blocks of channels, each with filters of its own
     grad_output: Tensor  # (N, K, I, J) the gradient of the output
 
+    spreads = "adds"
     outputs = backward.PARAMETERS
     shared = (0, 2, 3)
     chapters = (backward.of_forward(Conv2d), backward_clauses, backward_parameters, conv2d_backward_clauses)

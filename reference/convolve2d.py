@@ -36,6 +36,7 @@ class Convolve2d(Op):
     x: Tensor  # (H, W) an image of one channel
     kernel: Tensor  # (2a+1, 2b+1) stored with its corner u = -a, v = -b first
 
+    spreads = "adds"
     has_batch = False
 
     def output_shape(self) -> Shape:

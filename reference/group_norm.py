@@ -39,6 +39,7 @@ class GroupNorm(Op):
     bias: Tensor | None = None  # (C) zeros where absent
     eps: float = 1e-5  # added to the variance, inside the root
 
+    spreads = "mixes"
     chapters = (channel_clauses, group_clauses, normalize_clauses)
 
     @property

@@ -37,6 +37,7 @@ class InstanceNorm2d(Op):
     bias: Tensor | None = None  # (C) zeros where absent
     eps: float = 1e-5  # added to the variance, inside the root
 
+    spreads = "mixes"
     chapters = (channel_clauses, normalize_clauses)
 
     @property

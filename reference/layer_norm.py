@@ -45,6 +45,7 @@ class LayerNorm(Op):
     axes: int = 3  # how many of the last axes are normalized together
     eps: float = 1e-5  # added to the variance, inside the root
 
+    spreads = "mixes"
     chapters = (normalize_clauses,)
 
     @property

@@ -34,6 +34,8 @@ class Linear(Op):
     weight: Tensor  # (O, F) a row for each output
     bias: Tensor | None = None  # (O) added to every row of outputs
 
+    spreads = "adds"
+
     def output_shape(self) -> Shape:
         return self.x.shape[0], self.weight.shape[0]
 

@@ -38,6 +38,7 @@ class LinearBackward(Backward):
     bias: Tensor | None = None  # (O) added to every row of outputs
     grad_output: Tensor  # (N, O) the gradient of the output
 
+    spreads = "adds"
     outputs = backward.PARAMETERS
     shared = (0,)
     chapters = (backward.of_forward(Linear), backward_clauses, backward_parameters)

@@ -41,6 +41,7 @@ class LocallyConnected2d(Op):
     stride: Pair = (1, 1)  # (rows, columns) from one window to the next
     padding: Padding = ((0, 0), (0, 0))  # ((top, bottom), (left, right)) of zeros around the image
 
+    spreads = "adds"
     chapters = (locally_connected2d_examples, locally_connected2d_laws, locally_connected2d_equals)
 
     @property

@@ -42,6 +42,7 @@ class MaxPool2d(Op):
     dilation: Pair = (1, 1)  # (rows, columns) from one tap to the next
     ceil_mode: bool = False  # whether the size is rounded up
 
+    spreads = "copies"
     chapters = (pool,)
 
     @property

@@ -138,6 +138,7 @@ class Op:
     chapters: ClassVar[tuple[ModuleType | SimpleNamespace, ...]] = ()  # where more clauses are: laws, examples, edges
     _tensors: ClassVar[tuple[str, ...]] = ()  # the fields that are arrays, in order
     has_batch: ClassVar[bool] = True  # axis 0 of `x` is `n`, and every image is treated alone
+    spreads: ClassVar[str] = ""  # how it passes on a NaN (spoilt.py); empty where laws of its own say that
     outputs: ClassVar[tuple[str, ...]] = ("y",)  # the names of what comes back; several come back as a tuple
 
     # What a subclass provides.
@@ -172,6 +173,10 @@ class Op:
     def random(self) -> bool:
         """Is the result drawn, so that there is no one truth before an answer has settled what was drawn?"""
         return False
+
+    def weighs(self, output: str) -> bool:
+        """Has everything that this output adds up a weight other than zero?"""
+        return True
 
     def settled(self, answer: Tensor) -> Op:
         """The problem with what the implementation was free to draw taken from its answer: dropout's mask."""
@@ -253,6 +258,10 @@ class Op:
         """The arrays that are present, by field name, `x` first."""
         mine = vars(self)
         return {name: mine[name] for name in self._tensors if mine[name] is not None}
+
+    def may_lack(self, name: str) -> bool:
+        """Is this an array that need not be there?"""
+        return any(f.name == name and f.default is None for f in self._fields())
 
     def parameters(self) -> dict[str, Any]:
         """The fields that are not arrays."""

@@ -73,6 +73,7 @@ class Pad2d(Op):
     padding: Padding  # ((top, bottom), (left, right)) around the image
     mode: str = "zeros"  # zeros, replicate, reflect or circular
 
+    spreads = "copies"
     chapters = (pad2d_clauses,)
 
     def output_shape(self) -> Shape:

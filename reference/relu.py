@@ -27,6 +27,8 @@ class Relu(Op):
 
     x: Tensor  # any shape
 
+    spreads = "copies"
+
     def output_shape(self) -> Shape:
         return self.x.shape
 

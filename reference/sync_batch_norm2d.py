@@ -58,6 +58,7 @@ class SyncBatchNorm2d(Op):
     momentum: float = 0.1  # the weight of the new value in the running statistics
     eps: float = 1e-5  # added to the variance
 
+    spreads = "mixes"
     has_batch = False
     outputs = running.OUTPUTS
     chapters = (channel_clauses, shard_clauses, running_clauses, normalize_clauses, batch_clauses)
@@ -95,6 +96,9 @@ class SyncBatchNorm2d(Op):
     def judgements(self, arithmetic: Arithmetic) -> dict[str, Bound]:
         off = combined_errors(self, arithmetic) if self.x.size else None
         return {"y": normalize.judgement(self, arithmetic, off)} | running.judgements(self, arithmetic, off)
+
+    def weighs(self, output: str) -> bool:
+        return output == "y" or self.momentum not in (0, 1)
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

@@ -105,6 +105,16 @@ def test_what_a_backend_says_and_does_arrives(evil: Isolated) -> None:
     assert second is None
 
 
+def test_calls_at_once_are_made_in_the_process(evil: Isolated) -> None:
+    one, two = evil.together([relu(2), relu(3, 4)], 2)
+    assert [y.tolist() for y in (*one, *two)] == [[2, 0, 0]] * 2 + [[3, 0, 0, 0]] * 2
+    (error,), (y,) = evil.together([relu(106), relu(3)], 1)
+    assert type(error).__name__ == "KeyError"
+    assert y.tolist() == [3, 0, 0]
+    with pytest.raises(Lost, match="SIGSEGV"):
+        evil.together([relu(1), relu(101)], 1)
+
+
 def test_a_view_arrives_as_it_is(evil: Isolated) -> None:
     memory = np.full(40, 110, np.float32)
     for view in (memory, memory[5:25], memory[::-3], memory[3::2], np.broadcast_to(memory[:1], (4,))):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
 
 from convspec.reference import InvalidProblem, Op
 
-from .base import Right, Tensor, broken, each, masked, significant
+from .base import Right, Tensor, broken, each, masked, significant, wide
 
 
 @broken(every="dtype_is_that_of_x")
@@ -115,6 +116,63 @@ class RepeatsTheFirstImage(Right):
     def answer(self, problem: Op) -> Any:
         y = super().answer(problem)
         return np.array(np.broadcast_to(y[:1], y.shape))
+
+
+@broken(every="images_are_independent", stack="", conv_block="", lenet5="")
+class ForgetsTheLastBlock(Right):
+    """Images are computed in blocks of four; from the second block on one that is not full is left out."""
+
+    def answer(self, problem: Op) -> Any:
+        whole = len(problem.arrays()["x"]) // 4 * 4
+
+        def cut(y: Tensor) -> Tensor:
+            y[whole or len(y) :] = 0
+            return y
+
+        return each(super().answer(problem), cut)
+
+
+@broken(every="calls_in_between_change_nothing")
+class PacksWhatLiesThereOnce(Right):
+    """An array is packed when its memory is first seen, and found again by where it lies, whatever lies there now."""
+
+    def __init__(self) -> None:
+        self.packed: dict[tuple[int, tuple[int, ...]], Tensor] = {}
+        self.alive: list[Op] = []  # so that no memory is given to another array
+
+    def answer(self, problem: Op) -> Any:
+        self.alive.append(problem)
+        return super().answer(problem.but(**{name: self.found(a) for name, a in problem.arrays().items()}))
+
+    def found(self, array: Tensor) -> Tensor:
+        return self.packed.setdefault((array.ctypes.data, array.shape), np.array(array))
+
+
+@broken(every="threads_do_not_disturb_each_other")
+class WorksOnWhatCameLast(Right):
+    """What a call works on is kept in the object, where the call of another thread finds it."""
+
+    def answer(self, problem: Op) -> Any:
+        self.problem = problem
+        time.sleep(1e-4)  # the other thread's turn
+        return super().answer(self.problem)
+
+
+@broken(every="one_nan_touches_its_field")
+class TransformsTheWholeImage(Right):
+    """A NaN or an infinity in any array makes every element NaN, as a transform of the whole image does."""
+
+    def answer(self, problem: Op) -> Any:
+        lost = not all(np.isfinite(wide(a)).all() for a in problem.arrays().values())
+        return each(super().answer(problem), lambda y: np.full_like(y, np.nan) if lost else y)
+
+
+@broken(every="one_nan_touches_its_field")
+class TakesNaNForMissing(Right):
+    """NaN is taken for a missing number and becomes zero."""
+
+    def answer(self, problem: Op) -> Any:
+        return super().answer(problem.but(**{name: np.nan_to_num(a) for name, a in problem.arrays().items()}))
 
 
 @broken(every="arguments_are_not_modified")
