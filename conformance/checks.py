@@ -82,18 +82,34 @@ def arguments_are_not_modified(case: Case) -> None:
 
 
 def views_equal_copies(case: Case) -> None:
-    """An array given as a view (offset, strided, permuted, reversed or expanded) gives what its contiguous
-    copy gives."""
+    """An array given as a view (offset, strided, permuted, reversed or expanded), or as the very array that is another
+    argument too, gives what its contiguous copy gives."""
     problem = case.problem
     arrays = problem.arrays()
     name = case.pick.one_of(sorted(arrays, reverse=True))  # x the simplest
-    kind = case.pick.one_of(tuple(VIEWS))
-    view = VIEWS[kind](arrays[name])
-    case.note = f"{name} is {_AS[kind]}: strides {view.strides} bytes"
+    kind = case.pick.one_of((*VIEWS, SHARED))
+    twin = _twin(problem, name) if kind == SHARED else ""
+    if twin:
+        view = arrays[twin]
+        case.note = f"{name} is the array that {twin} is"
+    else:
+        kind = "offset" if kind == SHARED else kind
+        view = VIEWS[kind](arrays[name])
+        case.note = f"{name} is {_AS[kind]}: strides {view.strides} bytes"
     case.problem = problem.but(**{name: view})
     other = case.outputs(problem.but(**{name: np.array(view, order="C")}))
     for output, found in case.outputs(case.problem).items():
         agree(case.problem, found, other[output], output)
+
+
+def _twin(problem: Op, name: str) -> str:
+    """Another argument of the same shape that may take the place of this one; empty if there is none."""
+    arrays = problem.arrays()
+    for other, array in arrays.items():
+        same = other != name and array.shape == arrays[name].shape
+        if same and not problem.but(**{name: array}).broken_rules():
+            return other
+    return ""
 
 
 def _offset(array: Tensor) -> Tensor:
@@ -130,6 +146,7 @@ VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
     "reversed": _reversed,
     "expanded": _expanded,
 }
+SHARED = "shared"
 _AS = {
     "offset": "a view that starts inside a larger buffer",
     "strided": "every second element of a larger buffer",

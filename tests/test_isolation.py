@@ -14,7 +14,8 @@ import pytest
 
 from convspec.adapters import CannotLoad, Lost, load_apart
 from convspec.adapters.isolated import Isolated, Limits
-from convspec.reference import Conv2d, Op, Relu
+from convspec.adapters.wire import packed, unpacked
+from convspec.reference import BatchNorm2d, Conv2d, Op, Relu
 
 from .test_commands import cells, run, suite
 
@@ -121,6 +122,16 @@ def test_a_view_arrives_as_it_is(evil: Isolated) -> None:
         offset = view.ctypes.data - memory.ctypes.data
         due = [view.strides[0], offset, memory.size, view.flags.writeable]
         assert evil.call(Relu(x=view)).tolist() == due
+
+
+def test_one_array_in_two_roles_arrives_as_one() -> None:
+    once = np.ones(3, np.float32)
+    problem = BatchNorm2d(
+        x=np.ones((2, 3, 1, 2), np.float32), weight=once, bias=once, running_mean=once.copy(), running_var=once
+    )
+    there = unpacked(packed(problem))
+    assert there.weight is there.bias is there.running_var  # type: ignore[attr-defined]
+    assert not np.shares_memory(there.running_mean, there.weight)  # type: ignore[attr-defined]
 
 
 def test_a_backend_that_cannot_be_loaded_is_told_in_one_line(tmp_path: Path) -> None:

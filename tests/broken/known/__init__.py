@@ -23,6 +23,7 @@ from . import (
     precision,
     races,
     refusals,
+    sequences,
     special,
     views,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "precision",
     "races",
     "refusals",
+    "sequences",
     "special",
     "views",
 ]
