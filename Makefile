@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: conformance test check types spec sample clean
+.PHONY: conformance test check types spec cover sample clean
 
 conformance: .venv/core  ## check the NumPy and the bundled C backend, and write the page
 	$(BIN)/pytest conformance/ --backend=numpy --backend=c
@@ -20,6 +20,9 @@ types: .venv/full  ## mypy --strict on the package as it is installed
 
 spec: .venv/core  ## docs/spec/ and docs/coverage.md, from the classes
 	$(BIN)/python -m convspec.conformance.spec_pages docs
+
+cover: .venv/core  ## conformance/cover/*.json: the parameters that the sweep draws first; minutes, for each operation
+	$(BIN)/python -m convspec.conformance.cover $(OPS)
 
 .venv/core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

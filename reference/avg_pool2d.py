@@ -8,10 +8,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from . import pool
+from . import pool, pool_features
 from .conv2d import Conv2d
 from .dot import BETTER_THAN_DOUBLE
 from .examples import POOLING, image, output
+from .features import flag
 from .laws import combined, parts, small
 from .max_pool2d import MaxPool2d
 from .measured import Measured, sum_of_products, two_product
@@ -46,6 +47,11 @@ class AvgPool2d(Op):
     ceil_mode: bool = False  # whether the size is rounded up
     count_include_pad: bool = True  # whether padding counts in the divisor
 
+    features = (
+        *pool_features.features(dilated=False),
+        flag("counts_padding", lambda problem: problem.count_include_pad),
+    )
+    excluded = pool_features.EXCLUDED
     chapters = (pool,)
 
     @property

@@ -122,8 +122,9 @@ class LocalResponseNorm(Op):
         beta = pick.one_of((0.75, 0.5, 1.0, 0.0, 2.0), (50, 15, 15, 12, 8))
         alpha = pick.one_of((1e-4, 1.0, 0.5, 0.0), (30, 40, 20, 10))
         k = pick.one_of((1.0, 2.0, 0.125), (60, 25, 15))
-        if pick.dtype.itemsize == 2 or pick.flag(0.5):
-            x = np.random.default_rng(pick.integer(0, 65535)).standard_normal((n, c, h, w)).astype(pick.dtype)
+        ordinary = pick.flag(0.5)
+        if ordinary or pick.dtype.itemsize == 2:
+            x = np.random.default_rng(pick.seed()).standard_normal((n, c, h, w)).astype(pick.dtype)
         else:
             x = pick.data(size).array((n, c, h, w))
         return cls(x=x, size=size, alpha=alpha, beta=beta, k=k)

@@ -156,7 +156,7 @@ def drawn(pick: Pick, shape: Shape, sets: Sets, affine: Shape) -> dict[str, Any]
     if sort == "plain":
         x = pick.data(sets.count).array(shape)
     else:
-        random = np.random.default_rng(pick.integer(0, (1 << 16) - 1))
+        random = np.random.default_rng(pick.seed())
         values = random.standard_normal(shape)
         if sort == "small":
             values *= np.sqrt(eps or 1e-5) * pick.one_of((1.0, 0.25, 2.0))
@@ -192,6 +192,6 @@ def parameter(pick: Pick, shape: Shape, sort: str) -> Tensor | None:
     """A weight or bias: absent, ordinary numbers, or integers of [-2, 2], a fifth of them zero."""
     if sort == "none":
         return None
-    random = np.random.default_rng(pick.integer(0, (1 << 16) - 1))
+    random = np.random.default_rng(pick.seed())
     values = random.integers(-2, 3, shape) if sort == "integers" else random.standard_normal(shape)
     return np.asarray(values).astype(pick.dtype)

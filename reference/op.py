@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar, cast, dataclass_trans
 import numpy as np
 import numpy.typing as npt
 
+from .features import Exclusion, Feature
 from .measured import Measured
 from .pick import Pick
 from .rounding import Arithmetic, Bound
@@ -137,6 +138,8 @@ class Op:
     _tensors: ClassVar[frozenset[str]] = frozenset()  # the fields that are arrays
     has_batch: ClassVar[bool] = True  # axis 0 of `x` is `n`, and every image is treated alone
     outputs: ClassVar[tuple[str, ...]] = ("y",)  # the names of what comes back; several come back as a tuple
+    features: ClassVar[tuple[Feature, ...]] = ()  # what is told of a problem; all pairs of their classes are drawn
+    excluded: ClassVar[tuple[Exclusion, ...]] = ()  # combinations of classes that the rules forbid
 
     # What a subclass provides.
 

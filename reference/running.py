@@ -141,7 +141,7 @@ def drawn(pick: Pick, x: Tensor, *, needed: bool) -> dict[str, Any]:
     c = x.shape[1]
     if sort == "none":
         return {"momentum": momentum, "running_mean": None, "running_var": None}
-    random = np.random.default_rng(pick.integer(0, (1 << 16) - 1))
+    random = np.random.default_rng(pick.seed())
     if sort == "near":
         values = as_float(x)
         with np.errstate(over="ignore", invalid="ignore"):
