@@ -13,6 +13,7 @@ from .features import (
     how_many,
     not_along,
     not_padded,
+    not_rounded_down,
     one_or_more,
     sizes,
     stratum,
@@ -31,7 +32,7 @@ def _taps(problem: Any) -> tuple[int, int]:
 
 
 def _is_dense(problem: Any) -> bool:
-    return problem.dilation == (1, 1)
+    return bool(problem.dilation == (1, 1))
 
 
 def _is_plain(problem: Any) -> bool:
@@ -69,6 +70,7 @@ FEATURES = (
     stratum("pointwise", lambda p: _taps(p) == (1, 1) and _is_plain(p) and p.padding == NONE),
     stratum("pointwise_strided", lambda p: _taps(p) == (1, 1) and min(p.stride) > 1 and _is_dense(p)),
     stratum("patchify", lambda p: p.stride == _taps(p) and min(p.stride) > 1 and p.padding == NONE),
+    stratum("3x3_strided", lambda p: _taps(p) == (3, 3) and p.stride == (2, 2) and p.padding == ONE),
     stratum("depthwise_3x3", lambda p: _groups(p) == "depthwise" and _taps(p) == (3, 3) and p.padding == ONE),
     stratum("depthwise_many", lambda p: _groups(p) == "depthwise" and p.groups >= 32 and min(_taps(p)) > 1),
     stratum("multiples_of_32", lambda p: p.weight.shape[0] % 32 == 0 and p.weight.shape[1] % 32 == 0),
@@ -80,6 +82,8 @@ FEATURES = (
 EXCLUDED = (
     *not_along(0),
     *not_along(1),
+    *not_rounded_down(0),
+    *not_rounded_down(1),
     *not_padded(0),
     *not_padded(1),
     *excluded(

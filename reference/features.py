@@ -7,7 +7,7 @@ backend. The features here are those that several operations share.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -82,6 +82,35 @@ def sizes(name: str, of: Callable[[Any], int], wanted: tuple[int, ...] = STRETCH
 def stratum(name: str, of: Callable[[Any], bool]) -> Feature:
     """A rare sort of problem that kernels treat apart: it is drawn."""
     return Feature(f"sort.{name}", ("yes",), lambda problem: "yes" if of(problem) else None, alone=True)
+
+
+def of_any_shape() -> tuple[Feature, ...]:
+    """Of an array whose elements are treated alone: its rank, how long its last axis is, and how many elements."""
+    return (
+        Feature("rank", ("1", "2", "3", "4", "5"), lambda p: str(p.x.ndim)),
+        how_many("last", lambda p: p.x.shape[-1]),
+        how_many("elements", lambda p: p.x.size),
+        sizes("last", lambda p: p.x.shape[-1], WIDE),
+        sizes("elements", lambda p: p.x.size),
+    )
+
+
+NOT_OF_ANY_SHAPE = excluded(
+    ("rank=1 last=1 elements=few|many", "there is one axis"),
+    ("rank=1 last=few elements=1|many", "there is one axis"),
+    ("rank=1 last=many elements=1|few", "there is one axis"),
+    ("last=few elements=1", "an axis is as long as the elements at most"),
+    ("last=many elements=1|few", "an axis is as long as the elements at most"),
+)
+
+
+def of_forward(features: tuple[Feature, ...]) -> tuple[Feature, ...]:
+    """The same of the forward problem of a backward one."""
+
+    def asked(feature: Feature) -> Feature:
+        return replace(feature, of=lambda problem: feature.of(problem.forward))
+
+    return tuple(asked(feature) for feature in features)
 
 
 # Windows along rows and columns.
@@ -163,6 +192,13 @@ def not_along(axis: int) -> tuple[Exclusion, ...]:
         (f"{a}.padding=none {a}.length=1 {a}.stride=within|kernel", "which takes a kernel of one tap"),
         (f"{a}.padding=none {a}.length=1|kernel {a}.slack=some", "the kernel covers the input"),
         (f"{a}.padding=none {a}.length=1|kernel {a}.outputs=more", "the kernel covers the input"),
+    )
+
+
+def not_rounded_down(axis: int) -> tuple[Exclusion, ...]:
+    """What windows along an axis cannot be where their number is rounded down."""
+    a = AXES[axis]
+    return excluded(
         (f"{a}.padding=beyond {a}.slack=none {a}.outputs=1", "padding of a window makes room for another"),
         (f"{a}.padding=beyond {a}.stride=1 {a}.outputs=1", "padding of a window makes room for another"),
         (f"{a}.length=longer {a}.slack=none {a}.outputs=1", "an input longer than the kernel has something left over"),

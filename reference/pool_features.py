@@ -22,15 +22,15 @@ NONE = ((0, 0), (0, 0))
 
 
 def _is_global(problem: Any) -> bool:
-    return problem.kernel_size == problem.x.shape[2:] and problem.padding == NONE
+    return bool(problem.kernel_size == problem.x.shape[2:] and problem.padding == NONE)
 
 
 def _is_side_by_side(problem: Any) -> bool:
-    return problem.stride == problem.kernel_size and min(problem.stride) > 1 and problem.padding == NONE
+    return bool(problem.stride == problem.kernel_size and min(problem.stride) > 1 and problem.padding == NONE)
 
 
 def _is_three_by_three(problem: Any) -> bool:
-    return problem.kernel_size == (3, 3) and problem.stride == (2, 2)
+    return bool(problem.kernel_size == (3, 3) and problem.stride == (2, 2))
 
 
 def features(*, dilated: bool) -> tuple[Feature, ...]:

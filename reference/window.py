@@ -99,6 +99,8 @@ class Window:
             taps, stride, dilation, before, after = 3, 1, 1, 1, 1
         elif usual == "pointwise":
             taps, stride, dilation, before, after = 1, 1, 1, 0, 0
+        elif usual == "3x3 strided":
+            taps, stride, dilation, before, after = 3, 2, 1, 1, 1
         elif usual == "patchify":
             taps = stride = 2 + pick.integer(0, 2)
             dilation, before, after = 1, 0, 0
@@ -129,7 +131,7 @@ class Window:
         return changed if changed.fits else replace(changed, taps=1)
 
 
-USUAL = ("", "3x3", "pointwise", "patchify")
+USUAL = ("", "3x3", "pointwise", "patchify", "3x3 strided")
 
 # One below, at and one above the sizes at which kernels change their blocking; of widths there are more.
 STRETCHED = (3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33)

@@ -48,8 +48,8 @@ def write_summary(run_folder: Path) -> Path:
     if lacking:
         lines += ["", "## Not drawn", "", "Classes and pairs of classes that the rules allow:", ""]
     for op, dtype, count, names in lacking:
-        more = f" and {count - 3} more" if count > 3 else ""
-        lines.append(f"- {_code(op)} {_code(dtype)}: {', '.join(_code(name) for name in names[:3])}{more}")
+        rest = f" and {count - 3} more" if count > 3 else ""
+        lines.append(f"- {_code(op)} {_code(dtype)}: {', '.join(_code(name) for name in names[:3])}{rest}")
     path = run_folder / "summary.md"
     write_whole(path, ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
     return path

@@ -64,8 +64,9 @@ class Search:
         self.tables = {k: Table(op, k) for k in (1, 2, 3)}
         self.drawn = 0
         # Where values play a part, a class counts that the same parameters have with any values.
-        by_value = any(f.formats for f in op.features)
-        self._others = [("a", F32), ("b", np.dtype(np.float64)), ("c", np.dtype(np.float16))] if by_value else []
+        self._by_value = [k for k, f in enumerate(op.features) if f.formats]
+        others = [np.dtype(np.float64), np.dtype(np.float16)]
+        self._others: list[tuple[str, np.dtype[Any]]] = [("a", F32), *(("b", dtype) for dtype in others)]
 
     def draw(self, row: tuple[int, ...] = ()) -> Candidate:
         self.drawn += 1
@@ -74,7 +75,7 @@ class Search:
         outputs = sum(int(np.prod(shape)) for shape in problem.output_shapes().values())
         cost = max(problem.elements() + outputs, SMALL)
         numbers = self.tables[1].numbers(classes_of(problem))
-        for seed, dtype in self._others:
+        for seed, dtype in self._others if (numbers[self._by_value] != self.tables[1].none).any() else ():
             other, _ = problem_of(self.op, tuple(pick.made), dtype, seed)
             again = self.tables[1].numbers(classes_of(other))
             numbers = np.where((again == numbers) | (again == self.tables[1].none), numbers, self.tables[1].none)

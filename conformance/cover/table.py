@@ -38,8 +38,8 @@ class Table:
         self.possible: Mask = np.zeros(self._base**strength, bool)
         for chosen in self._of.tolist():
             places = np.zeros(1, np.int64)
-            for f, weight in zip(chosen, self._weights.tolist(), strict=True):
-                places = (places[:, None] + np.array(list(self.number[f].values())) * weight).ravel()
+            for k, weight in zip(chosen, self._weights.tolist(), strict=True):
+                places = (places[:, None] + np.array(list(self.number[k].values())) * weight).ravel()
             self.possible[places] = True
         self.excluded: dict[str, str] = {}
         at = {name: k for k, name in enumerate(self.names)}
