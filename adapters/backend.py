@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from convspec.reference import NETWORKS, OPS, Composition, Op
-from convspec.reference.rounding import DECLARED, FORMATS, Arithmetic
+from convspec.reference.rounding import DECLARED, FORMATS, Arithmetic, name_of
 
 from .watch import Watch
 
@@ -139,7 +139,7 @@ class Backend:
 
     def arithmetic_of(self, problem: Op) -> Arithmetic:
         """The arithmetic declared for a problem; for a network, the loosest of those of its layers."""
-        dtype = str(problem.dtype)
+        dtype = name_of(problem.dtype)
         if isinstance(problem, Composition):
             names = sorted({layer.name for layer in problem.layers()})
             return Arithmetic.loosest([self.arithmetic(name, dtype) for name in names])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from convspec.adapters import Backend, Unsupported
 from convspec.reference import SPECIFIED, Clause, Op
 from convspec.reference.pick import Pick, ReplayPick
+from convspec.reference.rounding import name_of
 from convspec.reports.drawn import Drawn
 from convspec.reports.record import Cases, Cell, Failure
 
@@ -19,7 +20,6 @@ from .cover.table import Classes
 from .expectations import ENOUGH_TO_BE_FIXED, Expectation
 from .reproduce import Found, describe
 from .settings import THIN, Settings
-from .shrink import shrink
 from .sweep import Clock, Oracle, Sweep
 from .trial import Trial, outcome
 
@@ -118,7 +118,7 @@ class Engine:
     def _cases(self, trial: Trial, sweep: Sweep) -> _Tried:
         tried, wanted = _Tried(), self.settings.examples
         listed = sweep.whole if trial.clause.name.endswith(ALL_ROWS) else wanted
-        here = trial.op.name, str(trial.dtype)
+        here = trial.op.name, name_of(trial.dtype)
         self.tried[here] = max(self.tried[here], listed)
         cases = tried.cases
         index = 0
@@ -221,6 +221,8 @@ class Engine:
         return describe(found, dtype)
 
     def _shrunk(self, trial: Trial, found: Found) -> Found:
+        from .shrink import shrink  # takes Hypothesis with it, which a run without failures does not need
+
         # The first failures of an operation are shrunk with care; a backend that fails everything, quickly.
         calls = self.settings.shrink_calls if self._failed[trial.backend.key, trial.op.name] < CAREFUL else HASTY_CALLS
 

@@ -228,7 +228,7 @@ def environment() -> dict[str, str]:
         "python": sys.version.split()[0],
     }
     for package in ("numpy", "ml_dtypes", "hypothesis", "pytest", "torch"):
-        if package in sys.modules:
+        if package in sys.modules or package == "hypothesis":  # loaded when a failure is to be made smaller
             facts[package] = _version(package)
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "CC"):
         if variable in os.environ:

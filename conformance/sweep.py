@@ -14,7 +14,7 @@ import numpy as np
 from convspec.reference import Op
 from convspec.reference.features import classes_of
 from convspec.reference.pick import RandomPick
-from convspec.reference.rounding import Arithmetic, Bound, dtype_named
+from convspec.reference.rounding import Arithmetic, Bound, dtype_named, name_of
 
 from . import cover
 from .compare import Array, Truth
@@ -103,7 +103,7 @@ def digest(problem: Op) -> bytes:
         parts = hashlib.blake2b(repr((problem.name, problem.parameters(), read_as)).encode(), digest_size=16)
         arrays = problem.arrays() | {k: v for k, v in problem.reading.items() if isinstance(v, np.ndarray)}
         for name, array in arrays.items():
-            parts.update(f"{name}{array.dtype}{array.shape}".encode())
+            parts.update(f"{name}{name_of(array.dtype)}{array.shape}".encode())
             parts.update(array.tobytes())
         key = parts.digest()
         problem.__dict__["_digest"] = key

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+from .rounding import name_of
 from .window import STRETCHED, WIDE, Window
 
 Combination = frozenset[tuple[str, str]]  # of a feature and its class, each
@@ -224,5 +225,5 @@ def not_padded(axis: int) -> tuple[Exclusion, ...]:
 
 def classes_of(problem: Any) -> tuple[str | None, ...]:
     """The class of every feature of a problem, in their order."""
-    dtype = str(problem.dtype)
+    dtype = name_of(problem.dtype)
     return tuple(f.of(problem) if not f.formats or dtype in f.formats else None for f in problem.features)

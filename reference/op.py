@@ -237,11 +237,13 @@ class Op:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self.arrays()["x"].dtype
+        x: Tensor = vars(self)["x"]
+        return x.dtype
 
     def arrays(self) -> dict[str, Tensor]:
         """The arrays that are present, by field name, `x` first."""
-        return {k: v for k, v in vars(self).items() if k in self._array_fields() and v is not None}
+        tensors = self._array_fields()
+        return {k: v for k, v in vars(self).items() if k in tensors and v is not None}
 
     def parameters(self) -> dict[str, Any]:
         """The fields that are not arrays."""
@@ -253,6 +255,12 @@ class Op:
 
     def broken_rules(self) -> tuple[str, ...]:
         """The names of the rules that this problem breaks; empty for a valid problem."""
+        known: tuple[str, ...] | None = vars(self).get("_broken")  # everyone who is handed a problem asks
+        if known is None:
+            known = vars(self)["_broken"] = self._break()
+        return known
+
+    def _break(self) -> tuple[str, ...]:
         broken: list[str] = []
         for clause in self.clauses:
             if clause.kind != "rule":

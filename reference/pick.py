@@ -73,7 +73,7 @@ class Pick(ABC):
 
 _WEIGHTS = tuple(k.weight for k in KINDS)
 
-# Kinds of data that show in every output which elements it was made of: those of the stored rows.
+# Kinds of data that show in every output which elements it was made of: those of most stored rows.
 TELLING = ("integers", "integers", "wide", "normal")
 
 
@@ -138,6 +138,8 @@ class RowPick(RandomPick):
         return 0
 
     def kind(self) -> int:
+        if self._random.random() < 0.125:
+            return super().choose(len(KINDS), _WEIGHTS)
         name = TELLING[int(self._random.random() * len(TELLING))]
         self.choices.append(next(number for number, kind in enumerate(KINDS) if kind.name == name))
         return self.choices[-1]

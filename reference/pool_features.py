@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .features import (
-    AXES,
     Feature,
     along,
     axes_of,
-    excluded,
     flag,
     how_many,
     not_along,
@@ -55,8 +53,4 @@ def _down(window: Any) -> int:
     return int((window.padded - window.span) // window.stride + 1)
 
 
-EXCLUDED = (
-    *not_along(0),
-    *not_along(1),
-    *(e for a in AXES for e in excluded((f"{a}.taps=1 {a}.stride=1 {a}.padding=beyond", "every window holds input"))),
-)
+EXCLUDED = (*not_along(0), *not_along(1))

@@ -156,7 +156,7 @@ def drawn(pick: Pick, x: Tensor, *, needed: bool) -> dict[str, Any]:
         mean, variance = np.zeros(c), np.ones(c)
     # Four times as large they are still numbers of the format, and what rounds to zero is not positive.
     most, least = format_of(pick.dtype).largest / 4, format_of(pick.dtype).smallest_normal
-    variance = np.clip(np.where(variance >= least, variance, 1.0), None, most)
+    variance = np.clip(np.where(variance >= least, variance, 2.0), None, most)
     mean = np.clip(mean, -most, most)
     return {
         "momentum": momentum,

@@ -66,8 +66,18 @@ class Window:
         return (at >= 0) & (at < self.length)
 
     def holds_input(self) -> bool:
-        """Does every window hold at least one input element?"""
-        return bool(self.inside.any(axis=1).all())
+        """Does every window hold at least one input element?
+
+        One that starts on the input does, one that starts behind it does not; of one that starts before it, the first
+        tap that has reached the input has not yet passed it.
+        """
+        if (self.count - 1) * self.stride - self.before >= self.length:
+            return False
+        for start in range(-self.before, min(0, self.count * self.stride - self.before), self.stride):
+            reached = -(start // self.dilation)
+            if reached >= self.taps or start + reached * self.dilation >= self.length:
+                return False
+        return True
 
     def shorter(self, least: int = 1) -> Window:
         """Half as long, if it is still as long as `least` and the kernel fits."""

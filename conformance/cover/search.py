@@ -7,6 +7,7 @@ in one choice or several, and taken greedily by how many new combinations each h
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ from . import BUDGET, problem_of
 from .table import Mask, Table
 
 F32 = np.dtype(np.float32)
-SMALL = 600  # elements, below which problems cost alike
+SMALL = 400  # elements, below which problems cost alike
+DEAR = 1.5  # combinations that a problem of twice the elements must have more
 
 
 class _Blank(Data):
@@ -41,8 +43,10 @@ class _Blank(Data):
 class _Wander(RowPick):
     """The choices of a row; past its end any, all equally often."""
 
+    blank = False  # whether values play no part
+
     def data(self, terms: int) -> Data:
-        return _Blank(self.dtype)
+        return _Blank(self.dtype) if self.blank else super().data(terms)
 
     def beyond(self, count: int) -> int:
         return int(self._random.random() * count)
@@ -71,6 +75,7 @@ class Search:
     def draw(self, row: tuple[int, ...] = ()) -> Candidate:
         self.drawn += 1
         pick = _Wander(row, str(self.random.random()), F32, BUDGET)
+        pick.blank = not self._by_value
         problem = self.op.draw(pick)
         outputs = sum(int(np.prod(shape)) for shape in problem.output_shapes().values())
         cost = max(problem.elements() + outputs, SMALL)
@@ -169,27 +174,30 @@ class Search:
                 (10 if k == 1 else 1) * int(open_[k][self.tables[k].places(one.numbers)].sum()) for k in strengths
             )
 
+        def worth(one: Candidate) -> float:
+            """Its gain, less what a large problem costs in every run."""
+            return gain(one) - DEAR * math.log2(one.cost / SMALL)
+
         def take(one: Candidate) -> None:
             for k in strengths:
                 open_[k][self.tables[k].places(one.numbers)] = False
 
         for one in chosen:
             take(one)
-        bounds = np.array([gain(one) for one in pool])  # never below the true gains, which only fall
+        bounds = np.array([worth(one) for one in pool])  # never below the true worth, which only falls
         while len(chosen) < most and any(mask.any() for mask in open_.values()):
-            best, at = -1, 0
+            best, at = -math.inf, 0
             for k in np.argsort(-bounds, kind="stable").tolist():
-                if bounds[k] < best or (bounds[k] == best and pool[k].cost >= pool[at].cost):
+                if bounds[k] <= best:
                     break
-                bounds[k] = gain(pool[k])
-                if bounds[k] > best or (bounds[k] == best and pool[k].cost < pool[at].cost):
-                    best, at = int(bounds[k]), k
+                bounds[k] = worth(pool[k]) if gain(pool[k]) else -math.inf
+                if bounds[k] > best:
+                    best, at = float(bounds[k]), k
             one = pool[at]
             for _ in range(250 if 2 in strengths else 40):
                 other = self.changed(one)
-                value = gain(other)
-                if value > best or (value == best and other.cost < one.cost):
-                    one, best = other, value
+                if worth(other) > best and gain(other):
+                    one, best = other, worth(other)
             chosen.append(one)
             take(one)
         return chosen
