@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from convspec.reference import NETWORKS, OPS, Composition, Op
-from convspec.reference.rounding import DECLARED, FORMATS, Arithmetic
+from convspec.reference.rounding import DECLARED, FORMATS, Arithmetic, name_of
 
 from .together import on_the_host, together
 from .watch import Watch
@@ -146,12 +146,12 @@ class Backend:
     def arithmetic_of(self, problem: Op) -> Arithmetic:
         """The arithmetic declared for a problem; for a network, the loosest of those of its layers."""
         if isinstance(problem, Composition):
-            dtype = str(problem.dtype)
+            dtype = name_of(problem.dtype)
             names = sorted({layer.name for layer in problem.layers()})
             return Arithmetic.loosest([self.arithmetic(name, dtype) for name in names])
         key = problem.name, problem.dtype  # whose name takes microseconds to make
         if key not in self.computes_in:
-            self.computes_in[key] = self.arithmetic(problem.name, str(problem.dtype))
+            self.computes_in[key] = self.arithmetic(problem.name, name_of(problem.dtype))
         return self.computes_in[key]
 
     @property

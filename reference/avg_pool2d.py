@@ -8,10 +8,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from . import pool
+from . import pool, pool_features
 from .conv2d import Conv2d
 from .dot import BETTER_THAN_DOUBLE
 from .examples import POOLING, image, output
+from .features import flag
 from .laws import combined, parts, small
 from .max_pool2d import MaxPool2d
 from .measured import Measured, sum_of_products, two_product
@@ -47,6 +48,11 @@ class AvgPool2d(Op):
     count_include_pad: bool = True  # whether padding counts in the divisor
 
     spreads = "adds"
+    features = (
+        *pool_features.features(dilated=False),
+        flag("counts_padding", lambda problem: problem.count_include_pad),
+    )
+    excluded = pool_features.EXCLUDED
     chapters = (pool,)
 
     @property

@@ -13,6 +13,7 @@ from .avg_pool2d import AvgPool2d
 from .backward import Backward, HiLo
 from .dot import BETTER_THAN_DOUBLE
 from .examples import image, output
+from .features import of_forward
 from .measured import two_product
 from .op import Op, Padding, Pair, Run, Sides, Tensor, example, law, operation
 from .pick import Pick
@@ -46,6 +47,8 @@ class AvgPool2dBackward(Backward):
 
     spreads = "adds"
     fresh = False
+    features = of_forward(AvgPool2d.features)
+    excluded = AvgPool2d.excluded
     chapters = (backward.of_forward(AvgPool2d), backward_clauses, pool_backward_clauses)
     the_gradient_is_the_adjoint = backward_laws.the_gradient_is_the_adjoint
 

@@ -15,6 +15,7 @@ from . import (
     channel_clauses,
     normalize,
     normalize_clauses,
+    normalize_features,
     running,
     running_clauses,
 )
@@ -62,6 +63,8 @@ class BatchNorm2d(Op):
     spreads = "mixes"
     has_batch = False  # in training every image depends on all
     outputs = running.OUTPUTS
+    features = normalize_features.BATCH
+    excluded = normalize_features.NOT_BATCH
     chapters = (
         channel_clauses,
         running_clauses,

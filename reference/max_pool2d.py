@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from . import pool, rules
+from . import pool, pool_features, rules
 from .examples import POOLING, image, output
 from .laws import cropped, enlarged
 from .op import STRICT, Op, Padding, Pair, Run, Shape, Sides, Tensor, example, law, operation, rule
@@ -43,6 +43,8 @@ class MaxPool2d(Op):
     ceil_mode: bool = False  # whether the size is rounded up
 
     spreads = "copies"
+    features = pool_features.features(dilated=True)
+    excluded = pool_features.EXCLUDED
     chapters = (pool,)
 
     @property

@@ -12,7 +12,7 @@ from .dot import BETTER_THAN_DOUBLE, as_float
 from .pick import Pick
 from .rounding import FORMATS, Arithmetic, Bound
 from .sets import Array, Normalization, Sets, Shape, errors, found_in, held, lost
-from .window import STRETCHED
+from .window import STRETCHED, WIDE
 
 Tensor = npt.NDArray[Any]
 
@@ -144,7 +144,7 @@ def judgement(problem: Normalization, arithmetic: Arithmetic, off: tuple[Array, 
 
 # Drawing.
 
-EPSILONS = (1e-5, 1e-3, 0.5, 0.0)
+EPSILONS = (1e-5, 1e-3, 0.5, 0.0, 8.0)
 
 
 def drawn(pick: Pick, shape: Shape, sets: Sets, affine: Shape) -> dict[str, Any]:
@@ -152,11 +152,11 @@ def drawn(pick: Pick, shape: Shape, sets: Sets, affine: Shape) -> dict[str, Any]
     where a misplaced eps shows; and sets whose mean is up to 1e4 deviations from zero, where cancellation shows.
     """
     sort = pick.one_of(("plain", "small", "shifted"), (50, 25, 25))
-    eps = pick.one_of(EPSILONS, (60, 15, 15, 10))
+    eps = pick.one_of(EPSILONS, (57, 15, 13, 10, 5))
     if sort == "plain":
         x = pick.data(sets.count).array(shape)
     else:
-        random = np.random.default_rng(pick.integer(0, (1 << 16) - 1))
+        random = np.random.default_rng(pick.seed())
         values = random.standard_normal(shape)
         if sort == "small":
             values *= np.sqrt(eps or 1e-5) * pick.one_of((1.0, 0.25, 2.0))
@@ -165,20 +165,29 @@ def drawn(pick: Pick, shape: Shape, sets: Sets, affine: Shape) -> dict[str, Any]
         x = values.astype(pick.dtype)
     weight = parameter(pick, affine, pick.one_of(("normal", "none", "integers"), (35, 25, 40)))
     bias = parameter(pick, affine, pick.one_of(("normal", "none", "integers"), (45, 25, 30)))
-    seen = as_float(x).reshape(sets.shape)
-    if not np.all(seen.max(axis=sets.axes) != seen.min(axis=sets.axes)):
-        eps = eps or EPSILONS[0]
+    if not eps and not _vary(x, sets):
+        x = np.random.default_rng(pick.seed()).standard_normal(shape).astype(pick.dtype)
+        eps = eps if _vary(x, sets) else EPSILONS[0]
     return {"x": x, "weight": weight, "bias": bias, "eps": eps}
+
+
+def _vary(x: Tensor, sets: Sets) -> bool:
+    """Do two elements of every set differ, so that its variance is positive?"""
+    seen = as_float(x).reshape(sets.shape)
+    return bool(np.all(seen.max(axis=sets.axes) != seen.min(axis=sets.axes)))
+
+
+LONG = ("", "group", "rows", "columns", "groups", "group, columns", "groups, columns")
 
 
 def drawn_images(op: Any, pick: Pick, *, grouped: bool) -> dict[str, Any]:
     """Fields of a normalization of images: every set has at least two elements, and some have many."""
-    stretch = pick.one_of(("", "group", "rows", "columns"), (70, 10, 10, 10))
+    stretch = pick.one_of(LONG, (68, 9, 9, 8, 2, 2, 2))
     n = pick.integer(1, 3)
-    count = pick.integer(1, 3) if grouped else 1
-    size = pick.one_of(STRETCHED) if stretch == "group" else pick.integer(1, 4, unlike=(n,))
+    count = (pick.one_of(STRETCHED) if "groups" in stretch else pick.integer(1, 3)) if grouped else 1
+    size = pick.one_of(STRETCHED) if stretch.split(",")[0] == "group" else pick.integer(1, 4, unlike=(n,))
     h = pick.one_of(STRETCHED) if stretch == "rows" else pick.integer(1, 4, unlike=(n, count * size))
-    w = pick.one_of(STRETCHED) if stretch == "columns" else pick.integer(1, 4, unlike=(n, count * size, h))
+    w = pick.one_of(WIDE) if "columns" in stretch else pick.integer(1, 4, unlike=(n, count * size, h))
     groups = {"groups": count} if grouped else {}
     for _ in range(2):
         sets: Sets = op(x=np.empty((n, count * size, h, w)), **groups).sets
@@ -192,6 +201,6 @@ def parameter(pick: Pick, shape: Shape, sort: str) -> Tensor | None:
     """A weight or bias: absent, ordinary numbers, or integers of [-2, 2], a fifth of them zero."""
     if sort == "none":
         return None
-    random = np.random.default_rng(pick.integer(0, (1 << 16) - 1))
+    random = np.random.default_rng(pick.seed())
     values = random.integers(-2, 3, shape) if sort == "integers" else random.standard_normal(shape)
     return np.asarray(values).astype(pick.dtype)

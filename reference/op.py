@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar, cast, dataclass_trans
 import numpy as np
 import numpy.typing as npt
 
+from .features import Exclusion, Feature
 from .measured import Measured
 from .pick import Pick
 from .rounding import Arithmetic, Bound
@@ -140,6 +141,8 @@ class Op:
     has_batch: ClassVar[bool] = True  # axis 0 of `x` is `n`, and every image is treated alone
     spreads: ClassVar[str] = ""  # how it passes on a NaN (spoilt.py); empty where laws of its own say that
     outputs: ClassVar[tuple[str, ...]] = ("y",)  # the names of what comes back; several come back as a tuple
+    features: ClassVar[tuple[Feature, ...]] = ()  # what is told of a problem; all pairs of their classes are drawn
+    excluded: ClassVar[tuple[Exclusion, ...]] = ()  # combinations of classes that the rules forbid
 
     # What a subclass provides.
 
@@ -252,7 +255,8 @@ class Op:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self.arrays()["x"].dtype
+        x: Tensor = vars(self)["x"]
+        return x.dtype
 
     def arrays(self) -> dict[str, Tensor]:
         """The arrays that are present, by field name, `x` first."""
@@ -273,6 +277,12 @@ class Op:
 
     def broken_rules(self) -> tuple[str, ...]:
         """The names of the rules that this problem breaks; empty for a valid problem."""
+        known: tuple[str, ...] | None = vars(self).get("_broken")  # everyone who is handed a problem asks
+        if known is None:
+            known = vars(self)["_broken"] = self._break()
+        return known
+
+    def _break(self) -> tuple[str, ...]:
         broken: list[str] = []
         for clause in self.clauses:
             if clause.kind != "rule":
@@ -289,12 +299,8 @@ class Op:
 
     def validate(self) -> None:
         """Raise InvalidProblem, with the sentence of the first rule that is broken, unless there is none."""
-        if "_valid" in vars(self):  # looked at before: a problem is never changed
-            return
         broken = self.broken_rules()
-        if not broken:
-            vars(self)["_valid"] = True
-        else:
+        if broken:
             text = next(c.text for c in self.clauses if c.name == f"{self.name}.{broken[0]}")
             raise InvalidProblem(f"{self.name}: {text} Here: {self.summary()}")
 

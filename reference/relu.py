@@ -7,9 +7,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from .features import NOT_OF_ANY_SHAPE, of_any_shape
 from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
 from .pick import Pick
-from .window import STRETCHED
+from .window import WIDE
 
 Array = npt.NDArray[np.float64]
 Worked = list[tuple[Any, Array]]
@@ -28,6 +29,8 @@ class Relu(Op):
     x: Tensor  # any shape
 
     spreads = "copies"
+    features = of_any_shape()
+    excluded = NOT_OF_ANY_SHAPE
 
     def output_shape(self) -> Shape:
         return self.x.shape
@@ -40,10 +43,11 @@ class Relu(Op):
     def draw(cls, pick: Pick) -> Self:
         rank = 1 + pick.one_of((3, 0, 1, 2, 4), (50, 15, 15, 15, 5))
         shape: list[int] = []
+        lean = pick.flag(0.04)
         for _ in range(rank):
-            shape.append(pick.integer(1, 5, unlike=shape))
+            shape.append(1 if lean else pick.integer(1, 5, unlike=shape))
         if pick.flag(0.3):
-            shape[-1] = pick.one_of(STRETCHED)
+            shape[-1] = pick.one_of(WIDE)
         return cls(x=pick.data(1).array(tuple(shape)))
 
     @rule(lambda self, pick: self.but(x=self.x.astype(pick.one_of((np.complex64, np.bool_)))), STRICT, "ACT-05")

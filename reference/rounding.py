@@ -55,9 +55,15 @@ FORMATS = {
 
 
 @cache
+def name_of(dtype: np.dtype[Any] | str) -> str:
+    """The name of a dtype, which NumPy takes microseconds to make."""
+    return str(dtype)
+
+
+@cache
 def format_of(dtype: np.dtype[Any] | str) -> Format:
     """The format of a dtype; integers and booleans are read as float64, which holds what a student types."""
-    return FORMATS.get(str(dtype), FORMATS["float64"])
+    return FORMATS.get(name_of(dtype), FORMATS["float64"])
 
 
 def dtype_named(name: str) -> np.dtype[Any]:

@@ -302,7 +302,7 @@ def hold(op: type[Op], clause: Clause, run: Rounded, cases: int) -> int:
     """Try a law on drawn problems. Returns on how many it said anything."""
     said = 0
     for i in range(cases):
-        pick = RandomPick(f"law {op.name} {i}", dtype_named(run.dtype), 1000)
+        pick = RandomPick(f"law {op.name} {i}", dtype_named(run.dtype), 4000)
         problem = op.draw(pick)
         with np.errstate(all="ignore"):
             sides = clause.enforce(problem, run, pick)
