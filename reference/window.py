@@ -105,31 +105,28 @@ class Window:
         `dilated`: whether there may be holes between the taps. `mode`: how the input is padded. `usual`: one of USUAL,
         whose windows are as networks have them.
         """
-        if usual == "3x3":
-            taps, stride, dilation, before, after = 3, 1, 1, 1, 1
+        # The same choices whatever is chosen, so that a case keeps its shape while one of them is made simpler.
+        taps = 1 + pick.one_of((0, 1, 2, 3, 4, 6, 5, 7, 8), (20, 18, 30, 11, 12, 4, 2, 1, 2))
+        stride = pick.one_of((1, 2, 3, 4, taps, taps + 1, taps + 2), (43, 27, 13, 8, 4, 3, 2))
+        dilation = 1 + pick.one_of((0, 1, 2), (60, 25, 15)) if dilated else 1
+        before = pick.one_of((0, 1, 2, 3, 5, 9), (40, 22, 16, 12, 8, 2))
+        after = pick.one_of((0, 1, 2, 3, 5, 9, before), (36, 18, 13, 9, 6, 2, 16))
+        if usual.startswith("3x3"):
+            taps, stride, dilation, before, after = 3, 2 if usual == "3x3 strided" else 1, 1, 1, 1
         elif usual == "pointwise":
             taps, stride, dilation, before, after = 1, 1, 1, 0, 0
-        elif usual == "3x3 strided":
-            taps, stride, dilation, before, after = 3, 2, 1, 1, 1
         elif usual == "patchify":
-            taps = stride = 2 + pick.integer(0, 2)
+            taps = stride = max(taps, 2)
             dilation, before, after = 1, 0, 0
-        else:
-            taps = 1 + pick.one_of((0, 1, 2, 3, 4, 6, 5, 7, 8), (20, 18, 30, 11, 12, 4, 2, 1, 2))
-            stride = pick.one_of((1, 2, 3, 4, taps, taps + 1, taps + 2), (43, 27, 13, 8, 4, 3, 2))
-            dilation = 1 + pick.one_of((0, 1, 2), (60, 25, 15)) if dilated else 1
-            before = pick.one_of((0, 1, 2, 3, 5, 9), (40, 22, 16, 12, 8, 2))
-            after = pick.one_of((0, 1, 2, 3, 5, 9, before), (36, 18, 13, 9, 6, 2, 16))
         outputs = pick.one_of(stretch) if stretch else 1 + pick.integer(0, 6)
         slack = pick.integer(0, stride - 1)
         short = "" if stretch else pick.one_of(("", "kernel", "one"), (91, 5, 4))
-        if short:
-            return cls(1, taps, stride, dilation, before, after)._short(mode, short == "kernel")
         span = dilation * (taps - 1) + 1
-        length = (outputs - 1) * stride + span + slack - before - after
-        length = pick.away(max(length, 1), unlike)
-        drawn = cls(length, taps, stride, dilation, before, after)
-        return replace(drawn, length=max(length, drawn.least(mode)))
+        length = max((outputs - 1) * stride + span + slack - before - after, 1)
+        drawn = cls(pick.away(length, unlike), taps, stride, dilation, before, after)
+        if short:
+            return drawn._short(mode, short == "kernel")
+        return replace(drawn, length=max(drawn.length, drawn.least(mode)))
 
     def _short(self, mode: str, kernel: bool) -> Window:
         """With an input as long as the kernel, or of one element, and padding that this allows and needs."""

@@ -153,6 +153,15 @@ def test_size_is_the_number_of_windows(ceil: bool) -> None:
         assert window.positions.tolist() == [[i * s + r * d - before for r in range(k)] for i in range(window.count)]
 
 
+def test_a_window_holds_input_if_one_of_its_taps_lies_on_it() -> None:
+    sizes = map(range, (1, 1, 1, 1, 0, 0), (5, 4, 5, 4, 5, 4))
+    for length, taps, stride, dilation, before, after in itertools.product(*sizes):
+        for ceil in (False, True):
+            axis = Window(length, taps, stride, dilation, before, after, ceil)
+            if axis.fits:
+                assert axis.holds_input() == bool(axis.inside.any(axis=1).all()), axis
+
+
 def test_size_rounded_up_is_the_specified_formula() -> None:
     """SHP-05: ceil((n + P - e) / s) + 1, less one if the last window starts at n + before or later."""
     for n, k, s, d, before, after in grid():

@@ -69,8 +69,8 @@ class Search:
         self.drawn = 0
         # Where values play a part, a class counts that the same parameters have with any values.
         self._by_value = [k for k, f in enumerate(op.features) if f.formats]
-        others = [np.dtype(np.float64), np.dtype(np.float16)]
-        self._others: list[tuple[str, np.dtype[Any]]] = [("a", F32), *(("b", dtype) for dtype in others)]
+        kinds = (F32, np.dtype(np.float64), np.dtype(np.float16))
+        self._others = [(seed, dtype) for seed in "abc" for dtype in kinds]
 
     def draw(self, row: tuple[int, ...] = ()) -> Candidate:
         self.drawn += 1
