@@ -6,7 +6,14 @@ from typing import Any
 
 import torch
 
-from convspec.reference import AvgPool2dBackward, Conv2dBackward, LinearBackward, MaxPool2dBackward, ReluBackward
+from convspec.reference import (
+    AvgPool2dBackward,
+    Conv2dBackward,
+    LayerNormBackward,
+    LinearBackward,
+    MaxPool2dBackward,
+    ReluBackward,
+)
 
 
 class Gradients:
@@ -28,6 +35,9 @@ class Gradients:
         if "every_window_holds_input" in problem.broken_rules():
             # Its largest tap has no place on the image: PyTorch would write the gradient beside it, into other memory.
             raise ValueError("a window lies on padding alone")
+        return self._gradients(problem)
+
+    def layer_norm_backward(self, problem: LayerNormBackward) -> Any:
         return self._gradients(problem)
 
     def _gradients(self, problem: Any) -> Any:

@@ -20,6 +20,7 @@ from .dropout2d import Dropout2d
 from .group_norm import GroupNorm
 from .instance_norm2d import InstanceNorm2d
 from .layer_norm import LayerNorm
+from .layer_norm_backward import LayerNormBackward
 from .lenet5 import LeNet5
 from .linear import Linear
 from .linear_backward import LinearBackward
@@ -59,6 +60,7 @@ OPS: tuple[type[Op], ...] = (
     ReluBackward,
     AvgPool2dBackward,
     MaxPool2dBackward,
+    LayerNormBackward,
 )
 
 # Networks made of them: a backend that has the operations is asked for these too.
@@ -86,6 +88,7 @@ __all__ = [
     "InstanceNorm2d",
     "InvalidProblem",
     "LayerNorm",
+    "LayerNormBackward",
     "LeNet5",
     "Linear",
     "LinearBackward",
