@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import decimal
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 from typing import Any, ClassVar
 
@@ -214,37 +215,44 @@ def judge_weight(problem: NormalizationBackward, s: _Seen, arithmetic: Arithmeti
     With R = r + dr, c = |x - mu| and M = |mu| + dmu, mean and deviation move it by the sum of |g|*(R*dmu + c*dr). As the
     sum of g*(a*x + b) with a = r and b = -mu*r, or of (sum g*x - mu * sum g)*r set by set, as PyTorch does, no product
     passes more than p - 1 additions and five roundings: g(p+4) times the sum of |g|*R*(|x| + M). A wider accumulator is
-    rounded once at the end. Where all g are zero, so is grad_weight.
+    rounded once at the end; where statistics are declared to be kept in a narrower format, these sums are kept in it
+    too. Where all g are zero, so is grad_weight.
     """
-    axes, out, acc = problem.users.axes, arithmetic.out, arithmetic.acc
+    axes, out, kept = problem.users.axes, arithmetic.out, _kept(arithmetic)
     y = s.due["grad_weight"]
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         g, x, c, most = np.abs(s.g), np.abs(s.x), np.abs(s.centred), s.r + s.dr
         error = (g * (most * s.dmu + c * s.dr)).sum(axis=axes)
-        error = error + growth(problem.users.count + 4, arithmetic) * (g * most * (x + s.mu)).sum(axis=axes)
-        error = error.reshape(y.shape)
-        if arithmetic.widens:
+        size = (g * most * (x + s.mu)).sum(axis=axes).reshape(y.shape)
+        error = error.reshape(y.shape) + growth(problem.users.count + 4, kept) * size
+        if kept.widens:
             error = error + out.unit * (np.abs(y) + error)
         below = ((1 + most) * (1 + x + s.mu) * (1 + g)).sum(axis=axes).reshape(y.shape)
         rough = (g * s.r * (x + s.found.modulus)).sum(axis=axes).reshape(y.shape)
         error = error + 4 * lost(arithmetic) * below + out.spacing / 2 + s.rough * rough
+        error = error + problem.users.count * lost(kept)
         terms = (g * c * s.r).sum(axis=axes).reshape(y.shape)
         reach = (np.maximum(most, 1) * np.maximum(x + s.mu, 1) * np.maximum(g, 1)).sum(axis=axes).reshape(y.shape)
         beyond = np.broadcast_to(s.beyond, x.shape).any(axis=axes).reshape(y.shape)
-        overflows = beyond | ~(reach < acc.largest)
+        overflows = beyond | ~(reach < arithmetic.acc.largest) | ~(size < kept.acc.largest)
         zero = (g.sum(axis=axes) == 0).reshape(y.shape)
     return _bound(error, zero, overflows, np.abs(y) + terms, y.shape)
 
 
 def judge_bias(problem: NormalizationBackward, s: _Seen, arithmetic: Arithmetic) -> Bound:
-    """grad_bias is a sum of numbers that are given."""
+    """grad_bias is a sum of numbers that are given, in the accumulator or where the statistics are kept."""
     assert problem.bias is not None
     rows, shape = problem.users.rows(s.g), problem.bias.shape
 
     def summed(g: Array, ones: Array) -> Array:
         return np.asarray(g @ ones).reshape(shape)
 
-    return judge_dot(summed, rows, np.ones(rows.shape[1]), None, arithmetic, problem.dtype)
+    return judge_dot(summed, rows, np.ones(rows.shape[1]), None, _kept(arithmetic), problem.dtype)
+
+
+def _kept(arithmetic: Arithmetic) -> Arithmetic:
+    """That of sums for each parameter: in the accumulator, or in the format of the statistics, if that is narrower."""
+    return replace(arithmetic, accumulator=arithmetic.statistics or arithmetic.accumulator)
 
 
 def _bound(error: Array, zero: Any, overflows: _Seen, size: Array, shape: tuple[int, ...]) -> Bound:

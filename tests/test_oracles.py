@@ -25,6 +25,7 @@ from convspec.reference import (
     GroupNorm,
     InstanceNorm2d,
     LayerNorm,
+    LayerNormBackward,
     LeNet5,
     Linear,
     LinearBackward,
@@ -494,6 +495,9 @@ TORCH_FORWARD: dict[type[Op], Any] = {
     ),
     MaxPool2dBackward: lambda functional, p, x: functional.max_pool2d(
         x, p.kernel_size, p.stride, [before for before, _ in p.padding], p.dilation, p.ceil_mode
+    ),
+    LayerNormBackward: lambda functional, p, x, weight, bias: functional.layer_norm(
+        x, x.shape[-p.axes :], weight, bias, p.eps
     ),
 }  # fmt: skip
 
