@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convspec.reference import LayerNormBackward
+from convspec.reference import BatchNorm2dBackward, GroupNormBackward, LayerNormBackward
 
 from .taps import wide
 
@@ -29,6 +29,35 @@ class NormGradients:
         grad_x = _projected(h, x_hat, tuple(range(-problem.axes, 0))) / deviation
         lead = tuple(range(x.ndim - problem.axes))
         return narrow(problem, grad_x, (g * x_hat).sum(axis=lead), g.sum(axis=lead))
+
+    def group_norm_backward(self, problem: GroupNormBackward) -> Gradient:
+        problem.validate()
+        g, h = _images(problem)
+        n, c, height, width = problem.x.shape
+        grouped, axes = (n, problem.groups, c // problem.groups, height, width), (2, 3, 4)
+        x_hat, deviation = _standardized(wide(problem.x).reshape(grouped), axes, problem.eps)
+        grad_x = (_projected(h.reshape(grouped), x_hat, axes) / deviation).reshape(g.shape)
+        return narrow(problem, grad_x, (g * x_hat.reshape(g.shape)).sum(axis=(0, 2, 3)), g.sum(axis=(0, 2, 3)))
+
+    def batch_norm2d_backward(self, problem: BatchNorm2dBackward) -> Gradient:
+        problem.validate()
+        (g, h), x, axes = _images(problem), wide(problem.x), (0, 2, 3)
+        if problem.training:
+            x_hat, deviation = _standardized(x, axes, problem.eps)
+            grad_x = _projected(h, x_hat, axes) / deviation
+        else:
+            assert problem.running_mean is not None
+            assert problem.running_var is not None
+            deviation = np.sqrt(wide(problem.running_var) + x.dtype.type(problem.eps))[:, None, None]
+            x_hat = (x - wide(problem.running_mean)[:, None, None]) / deviation
+            grad_x = h / deviation
+        return narrow(problem, grad_x, (g * x_hat).sum(axis=axes), g.sum(axis=axes))
+
+
+def _images(problem: Any) -> tuple[Tensor, Tensor]:
+    """grad_output, and it times the weight of each channel."""
+    g = wide(problem.grad_output)
+    return g, g if problem.weight is None else g * wide(problem.weight)[:, None, None]
 
 
 def narrow(problem: Any, grad_x: Tensor, grad_weight: Tensor, grad_bias: Tensor) -> Gradient:

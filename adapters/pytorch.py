@@ -19,6 +19,7 @@ from convspec.reference import (
     Dropout,
     Dropout2d,
     GroupNorm,
+    GroupNormBackward,
     InstanceNorm2d,
     LayerNorm,
     Linear,
@@ -56,8 +57,9 @@ class Torch(Gradients):
     device = "cpu"
     dtypes = ("float32", "float64", "float16", "bfloat16")
     # Its batch and instance normalization of 16-bit images keep mean and deviation in the images' own format, and so do
-    # the gradients of its normalizations, which add up those of weight and bias in it too. The gradients of its float16 convolutions are sums of what single taps and images gave, rounded to float16, and those
-    # of its 16-bit poolings are added up window by window in the images' own format.
+    # the gradients of its normalizations, which add up those of weight and bias in it too. The gradients of its float16
+    # convolutions are sums of what single taps and images gave, rounded to float16, and those of its 16-bit poolings are
+    # added up window by window in the images' own format.
     arithmetic: Any = {
         (op, d): replace(Arithmetic.ieee(d), name="16-bit statistics", statistics=d)
         for op in ("batch_norm2d", "instance_norm2d", "layer_norm_backward")
@@ -80,7 +82,10 @@ class Torch(Gradients):
 
     def supports(self, problem: Op) -> bool:
         """PyTorch pools with symmetric padding of at most half a window; no local responses of 16 bits; no training
-        step with eps = 0; as many devices as there are processes for. Gradients where the forward operation is."""
+        step with eps = 0; as many devices as there are processes for. Gradients where the forward operation is, but none of a
+        group normalization with a bias and no weight, where its kernel raises "tensor does not have a device"."""
+        if isinstance(problem, GroupNormBackward) and problem.weight is None and problem.bias is not None:
+            return False
         if isinstance(problem, Backward):
             return self.supports(problem.forward)
         if isinstance(problem, (MaxPool2d, AvgPool2d)):

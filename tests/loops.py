@@ -409,7 +409,7 @@ def gradients(p: Any, a: Any, **more: bool) -> dict[str, Any]:
     """Every gradient that there is, started at zeros of the numbers in use."""
     zero = type(a.grad_output.reshape(-1)[0])(0) if a.grad_output.size else 0
     found = {f"grad_{name}": np.full(array.shape, zero, object) for name, array in vars(a).items()}
-    del found["grad_grad_output"]
+    found = {name: array for name, array in found.items() if name in p.outputs}
     for index in np.ndindex(a.grad_output.shape):
         GRADIENTS[p.name](p, a, SimpleNamespace(**found), a.grad_output[index], *index, **more)
     return {name: found[name] for name in p.outputs if name in found}
@@ -492,6 +492,26 @@ def layer_norm_backward(p: Any, a: Any, to: Any, g: Any, *index: int, magnitude:
     normalized_backward(p, a, to, g, index, members, index[-p.axes :], magnitude)
 
 
+def group_norm_backward(p: Any, a: Any, to: Any, g: Any, n: int, c: int, h: int, w: int, magnitude: bool = False) -> None:
+    size = p.x.shape[1] // p.groups
+    channels = [k for k in range(p.x.shape[1]) if k // size == c // size]
+    members = [(n, k, i, j) for k in channels for i in range(p.x.shape[2]) for j in range(p.x.shape[3])]
+    normalized_backward(p, a, to, g, (n, c, h, w), members, c, magnitude)
+
+
+def batch_norm2d_backward(p: Any, a: Any, to: Any, g: Any, n: int, c: int, h: int, w: int, magnitude: bool = False) -> None:
+    """In evaluation the slope is weight / deviation at the element alone."""
+    if p.training:
+        members = [(k, c, i, j) for k in range(len(p.x)) for i in range(p.x.shape[2]) for j in range(p.x.shape[3])]
+        normalized_backward(p, a, to, g, (n, c, h, w), members, c, magnitude)
+        return
+    size: Any = abs if magnitude else lambda v: v
+    deviation = root(a.running_var[c] + type(g)(p.eps))
+    g, weight = size(g), 1 if p.weight is None else size(a.weight[c])
+    to.grad_x[n, c, h, w] += g * weight / deviation
+    to_parameters(p, to, g, (size(a.x[n, c, h, w]) + (1 if magnitude else -1) * size(a.running_mean[c])) / deviation, c)
+
+
 GRADIENTS: dict[str, Callable[..., None]] = {
     f.__name__: f
     for f in (
@@ -501,5 +521,7 @@ GRADIENTS: dict[str, Callable[..., None]] = {
         avg_pool2d_backward,
         max_pool2d_backward,
         layer_norm_backward,
+        group_norm_backward,
+        batch_norm2d_backward,
     )
 }

@@ -41,7 +41,7 @@ ONLY_SELECTING = {"pad2d", "max_pool2d", "relu", "relu_backward"}
 DIVIDING = {"avg_pool2d", "dropout", "dropout2d", "avg_pool2d_backward", "max_pool2d_backward"}
 NORMS = {"batch_norm2d", "sync_batch_norm2d", "layer_norm", "group_norm", "instance_norm2d", "pixel_group_norm"}
 NORMS |= {"local_response_norm"}
-NORM_GRADIENTS = {"layer_norm_backward"}
+NORM_GRADIENTS = {"layer_norm_backward", "group_norm_backward", "batch_norm2d_backward"}
 
 
 def clauses(kind: str) -> list[Any]:
