@@ -15,6 +15,7 @@ from .base import Right, Tensor, rounded, significant, wide
 from .conv2d import RightConv2d
 from .dropout import Drops
 from .legal_backward import LEGAL_BACKWARD
+from .legal_backward_norm import LEGAL_BACKWARD_NORM
 from .legal_batch_norm import LEGAL_BATCH_NORM
 from .locally_connected2d import RightLocallyConnected2d
 
@@ -433,5 +434,6 @@ LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
     (DrawsByCounting, ("dropout", "dropout2d")),
     (AnswersInFortranOrder, ("dropout2d",)),
     *LEGAL_BACKWARD,
+    *LEGAL_BACKWARD_NORM,
     *LEGAL_BATCH_NORM,
 )
