@@ -47,6 +47,7 @@ except ImportError as error:
 
 Tensor = npt.NDArray[Any]
 
+NORMS = ("batch_norm2d", "layer_norm", "group_norm")  # those that have gradients
 MODES = {"zeros": "constant", "replicate": "replicate", "reflect": "reflect", "circular": "circular"}
 
 
@@ -62,7 +63,7 @@ class Torch(Gradients):
     # added up window by window in the images' own format.
     arithmetic: Any = {
         (op, d): replace(Arithmetic.ieee(d), name="16-bit statistics", statistics=d)
-        for op in ("batch_norm2d", "instance_norm2d", "layer_norm_backward")
+        for op in ("batch_norm2d", "instance_norm2d", *(f"{norm}_backward" for norm in NORMS))
         for d in ("float16", "bfloat16")
     } | {
         (op, d): replace(Arithmetic.ieee(d), name="16-bit sums", accumulator=d)
@@ -82,8 +83,9 @@ class Torch(Gradients):
 
     def supports(self, problem: Op) -> bool:
         """PyTorch pools with symmetric padding of at most half a window; no local responses of 16 bits; no training
-        step with eps = 0; as many devices as there are processes for. Gradients where the forward operation is, but none of a
-        group normalization with a bias and no weight, where its kernel raises "tensor does not have a device"."""
+        step with eps = 0; as many devices as there are processes for. Gradients where the forward operation is, but
+        none of a group normalization with a bias and no weight, for which its kernel raises "tensor does not have a
+        device"."""
         if isinstance(problem, GroupNormBackward) and problem.weight is None and problem.bias is not None:
             return False
         if isinstance(problem, Backward):

@@ -67,7 +67,9 @@ class LayerNormBackward(NormalizationBackward):
     def normalized_axes_are_one(self, run: Run, pick: Pick) -> Sides | None:
         """The normalized axes, taken as one, give the same gradients."""
         lead = self.x.shape[: self.x.ndim - self.axes]
-        parameters = {n: None if a is None else a.reshape(-1) for n, a in (("weight", self.weight), ("bias", self.bias))}
+        parameters = {
+            n: None if a is None else a.reshape(-1) for n, a in (("weight", self.weight), ("bias", self.bias))
+        }
         x, grad = self.x.reshape(*lead, -1), self.grad_output.reshape(*lead, -1)
         flat = self.but(x=x, grad_output=grad, axes=1, **parameters)
         return joined(run.outputs(flat)), joined(run.outputs(self))

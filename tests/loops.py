@@ -492,14 +492,18 @@ def layer_norm_backward(p: Any, a: Any, to: Any, g: Any, *index: int, magnitude:
     normalized_backward(p, a, to, g, index, members, index[-p.axes :], magnitude)
 
 
-def group_norm_backward(p: Any, a: Any, to: Any, g: Any, n: int, c: int, h: int, w: int, magnitude: bool = False) -> None:
+def group_norm_backward(
+    p: Any, a: Any, to: Any, g: Any, n: int, c: int, h: int, w: int, magnitude: bool = False
+) -> None:
     size = p.x.shape[1] // p.groups
     channels = [k for k in range(p.x.shape[1]) if k // size == c // size]
     members = [(n, k, i, j) for k in channels for i in range(p.x.shape[2]) for j in range(p.x.shape[3])]
     normalized_backward(p, a, to, g, (n, c, h, w), members, c, magnitude)
 
 
-def batch_norm2d_backward(p: Any, a: Any, to: Any, g: Any, n: int, c: int, h: int, w: int, magnitude: bool = False) -> None:
+def batch_norm2d_backward(
+    p: Any, a: Any, to: Any, g: Any, n: int, c: int, h: int, w: int, magnitude: bool = False
+) -> None:
     """In evaluation the slope is weight / deviation at the element alone."""
     if p.training:
         members = [(k, c, i, j) for k in range(len(p.x)) for i in range(p.x.shape[2]) for j in range(p.x.shape[3])]

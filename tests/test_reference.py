@@ -66,7 +66,7 @@ def compare_with_loops(problem: Op) -> None:
         expected, (hi, lo) = references[name], truths[name]
         assert expected.dtype == hi.dtype == lo.dtype == np.float64
         assert expected.shape == hi.shape == lo.shape == due.shape == shapes[name], problem
-    if problem.name in NORM_GRADIENTS:  # sums of at most as many terms as are visited, three factors off by half of that
+    if problem.name in NORM_GRADIENTS:  # two sums, and three factors each of which is off by half of one
         sizes = loops.outputs(problem, loops.rounded, magnitude=True)
         for name, due in answers.items():
             share = Fraction(4 * loops.work(problem) // max(problem.arrays()["x"].size, 1) + due.size + 64, 2**53)

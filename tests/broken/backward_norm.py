@@ -90,7 +90,9 @@ class RightGradients(Right):
 
 @broken(
     60,
-    **norms("the_gradient_is_the_adjoint gradients_of_a_set_add_up_to_zero a_constant_set within_the_bound", ONE, WORKED),
+    **norms(
+        "the_gradient_is_the_adjoint gradients_of_a_set_add_up_to_zero a_constant_set within_the_bound", ONE, WORKED
+    ),
 )
 class HoldsTheStatistics(RightGradients):
     """Mean and variance are taken for constants, as in evaluation."""
