@@ -58,9 +58,10 @@ class Torch(Gradients):
     device = "cpu"
     dtypes = ("float32", "float64", "float16", "bfloat16")
     # Its batch and instance normalization of 16-bit images keep mean and deviation in the images' own format, and so do
-    # the gradients of its normalizations, which add up those of weight and bias in it too. The gradients of its float16
-    # convolutions are sums of what single taps and images gave, rounded to float16, and those of its 16-bit poolings are
-    # added up window by window in the images' own format.
+    # the gradients of its normalizations, which are computed in it element by element where images are strided, and
+    # added up in it for weight and bias. The gradients of its float16 convolutions are sums of what single taps and
+    # images gave, rounded to float16, and those of its 16-bit poolings are added up window by window in the images' own
+    # format.
     arithmetic: Any = {
         (op, d): replace(Arithmetic.ieee(d), name="16-bit statistics", statistics=d)
         for op in ("batch_norm2d", "instance_norm2d", *(f"{norm}_backward" for norm in NORMS))

@@ -77,10 +77,10 @@ class GroupNormBackward(NormalizationBackward):
 
     @example("BWD-14, GN-01, GN-03")
     def two_groups(cls: Any, dtype: np.dtype[Any]) -> Worked:
-        """Channels (1, 2), (3, 6), (-10, 0), (10, 20), two groups, eps = 0.5: x_hat is -1 -0.5 0 1.5 in the first, whose
-        root is 2; the second has mean 5 and variance 125. The gradient 1 2, 0 0, 1 1, 1 1 under weights 4, 5, 2, 2 is
-        4 8 0 0 in the first group, with mean 3, and times x_hat -2; in the second it is the same everywhere, which moves
-        nothing."""
+        """Channels (1, 2), (3, 6), (-10, 0), (10, 20), two groups, eps = 0.5: x_hat is -1 -0.5 0 1.5 in the first,
+        whose root is 2; the second has mean 5 and variance 125. The gradient 1 2, 0 0, 1 1, 1 1 under weights 4, 5, 2,
+        2 is 4 8 0 0 in the first group, with mean 3, and times x_hat -2; in the second it is the same everywhere, which
+        moves nothing."""
         x = np.array([[1.0, 2], [3, 6], [-10, 0], [10, 20]]).reshape(1, 4, 1, 2)
         grad = np.array([[1.0, 2], [0, 0], [1, 1], [1, 1]]).reshape(x.shape)
         weight, root = np.array([4.0, 5, 2, 2]), np.sqrt(125.5)

@@ -100,7 +100,7 @@ def the_weight_scales_the_gradient(problem: Problem, run: Run, pick: Pick) -> Si
 
 @law("BWD-14, LN-02, GN-02, BN-01")
 def sets_are_separate(problem: Problem, run: Run, pick: Pick) -> Sides | None:
-    """The elements that are normalized together get the same grad_x, whatever all the others and their gradients are."""
+    """The elements that are normalized together get the same grad_x, whatever all others and their gradients are."""
     sets: Sets = problem.sets
     rows = sets.rows(problem.x)
     if len(rows) < 2:
