@@ -99,5 +99,5 @@ class NormalizationBackward(Backward):
 
     @staticmethod
     def terms(forward: Any) -> int:
-        users = (size for size, own in zip(forward.sets.shape, forward.sets.affine, strict=True) if own == 1)
-        return max(forward.sets.count, prod(users))
+        sets: Sets = forward.sets
+        return max(sets.count, prod(size for size, own in zip(sets.shape, sets.affine, strict=True) if own == 1))

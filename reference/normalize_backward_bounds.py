@@ -179,7 +179,7 @@ def _kept(arithmetic: Arithmetic) -> Arithmetic:
     return replace(arithmetic, accumulator=arithmetic.statistics or arithmetic.accumulator)
 
 
-def _bound(error: Array, zero: Any, overflows: Seen, size: Array, shape: tuple[int, ...]) -> Bound:
+def _bound(error: Array, zero: Any, overflows: Any, size: Array, shape: tuple[int, ...]) -> Bound:
     """The bound with what must be zero; an error that is no number, as where a variance may be lost, says nothing."""
     forced = zero & ~overflows
     error = np.where(forced, 0.0, np.where(np.isnan(error), np.inf, error))
