@@ -20,6 +20,7 @@ from convspec.reference import (
     Dropout,
     Dropout2d,
     GroupNorm,
+    GroupNormBackward,
     InstanceNorm2d,
     LayerNorm,
     Linear,
@@ -50,6 +51,7 @@ Tensor = npt.NDArray[Any]
 _ONE_GENERATOR = RLock()  # functionals draw from one generator, whichever thread calls
 _ONE_GROUP = RLock()  # of processes, which answer one request after another
 
+NORMS = ("batch_norm2d", "layer_norm", "group_norm")  # those that have gradients
 MODES = {"zeros": "constant", "replicate": "replicate", "reflect": "reflect", "circular": "circular"}
 
 
@@ -59,12 +61,14 @@ class Torch(Gradients):
     variants: tuple[str, ...] = ("channels_last",)
     device = "cpu"
     dtypes = ("float32", "float64", "float16", "bfloat16")
-    # Its batch and instance normalization of 16-bit images keep mean and deviation in the images' own format. The
-    # gradients of its float16 convolutions are sums of what single taps and images gave, rounded to float16, and those
-    # of its 16-bit poolings are added up window by window in the images' own format.
+    # Its batch and instance normalization of 16-bit images keep mean and deviation in the images' own format, and so do
+    # the gradients of its normalizations, which are computed in it element by element where images are strided, and
+    # added up in it for weight and bias. The gradients of its float16 convolutions are sums of what single taps and
+    # images gave, rounded to float16, and those of its 16-bit poolings are added up window by window in the images' own
+    # format.
     arithmetic: Any = {
         (op, d): replace(Arithmetic.ieee(d), name="16-bit statistics", statistics=d)
-        for op in ("batch_norm2d", "instance_norm2d")
+        for op in ("batch_norm2d", "instance_norm2d", *(f"{norm}_backward" for norm in NORMS))
         for d in ("float16", "bfloat16")
     } | {
         (op, d): replace(Arithmetic.ieee(d), name="16-bit sums", accumulator=d)
@@ -84,7 +88,11 @@ class Torch(Gradients):
 
     def supports(self, problem: Op) -> bool:
         """PyTorch pools with symmetric padding of at most half a window; no local responses of 16 bits; no training
-        step with eps = 0; as many devices as there are processes for. Gradients where the forward operation is."""
+        step with eps = 0; as many devices as there are processes for. Gradients where the forward operation is, but
+        none of a group normalization with a bias and no weight, for which its kernel raises "tensor does not have a
+        device"."""
+        if isinstance(problem, GroupNormBackward) and problem.weight is None and problem.bias is not None:
+            return False
         if isinstance(problem, Backward):
             return self.supports(problem.forward)
         if isinstance(problem, (MaxPool2d, AvgPool2d)):

@@ -17,7 +17,7 @@ from .window import STRETCHED, WIDE
 Tensor = npt.NDArray[Any]
 
 
-def _affine(problem: Normalization) -> tuple[Array, Array]:
+def affine(problem: Normalization) -> tuple[Array, Array]:
     """Weight and bias in the view of the sets; ones and zeros where there are none."""
     shape = problem.sets.affine
     weight = np.ones(shape) if problem.weight is None else as_float(problem.weight).reshape(shape)
@@ -32,7 +32,7 @@ def reference(problem: Normalization) -> Array:
     if not x.size:
         return np.zeros(problem.x.shape)
     found = found_in(problem)
-    weight, bias = _affine(problem)
+    weight, bias = affine(problem)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         y = (x - found.mean) / np.sqrt(found.variance + problem.eps) * weight + bias
     return np.asarray(y.reshape(problem.x.shape))
@@ -78,20 +78,39 @@ def truth(problem: Normalization) -> tuple[Array, Array]:
     mean, variance = moments(problem)
     with decimal.localcontext(FORTY_DIGITS):
         centred = decimals(problem.x).reshape(problem.sets.shape) - mean
-        weight, bias = (decimals(a) for a in _affine(problem))
+        weight, bias = (decimals(a) for a in affine(problem))
         y = centred / root(variance + decimal.Decimal(problem.eps)) * weight + bias
         return pair(y.reshape(problem.x.shape))
+
+
+def inverse_deviation(
+    mu: Array, v: Array, eps: float, off: tuple[Array, Array], arithmetic: Arithmetic
+) -> tuple[Array, Array, Array]:
+    """r = (v + eps)^-1/2, and how far it and the mean may be off where |mu| and v are off by dmu and dv: dr and dmu.
+
+    r lies between those of v - dv and v + dv, and 5u come on top: the addition of eps (1/2), eps itself as a number of
+    the accumulator (1/2), a reciprocal square root good to 2 ulp (4; TOSA, CUDA and Vulkan allow as much). Where mean
+    and r are declared to be stored in a narrower format, its unit d adds d*(|mu| + dmu) to dmu and 2.5d*(r + dr) to dr.
+    """
+    (dmu, dv), u = off, arithmetic.unit
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        r = (v + eps) ** -0.5
+        high = (np.maximum(v - dv, 0) + eps * (1 - 2 * u)) ** -0.5
+        low = (v + dv + eps * (1 + 2 * u)) ** -0.5
+        dr = np.maximum(high - r, r - low) + 5 * u * high
+        if arithmetic.statistics:
+            narrow = FORMATS[arithmetic.statistics]
+            dr = dr + 2.5 * narrow.unit * (r + dr)
+            dmu = dmu + narrow.unit * (mu + dmu) + narrow.spacing / 2
+    return r, dr, dmu
 
 
 def judgement(problem: Normalization, arithmetic: Arithmetic, off: tuple[Array, Array] | None = None) -> Bound:
     """How far (x - mu)*r*weight + bias, r = (v + eps)^-1/2, may be off.
 
-    r lies between those of v - dv and v + dv, and 5u come on top: the addition of eps (1/2), eps itself as a number of
-    the accumulator (1/2), a reciprocal square root good to 2 ulp (4; TOSA, CUDA and Vulkan allow as much): dr. Centred:
-    E = |w|*(|x-mu|*(dr + 3u*(r+dr)) + dmu*(r+dr)*(1+3u)) + u*|y|. Folded into x*a + (bias - mu*a) with a = r*w, which
-    passes too: u*(|w|*(r+dr)*(|x| + 2|mu|)*(1+4u) + |bias|) more. Where mean and r are declared to be stored in a
-    narrower format, its unit d adds d*(|mu| + dmu) to dmu and 2.5d*(r+dr) to dr. A wider accumulator is rounded once at
-    the end. Where m*(v + mu^2) comes near the end of the range, nothing is demanded.
+    dr is that of inverse_deviation. Centred: E = |w|*(|x-mu|*(dr + 3u*(r+dr)) + dmu*(r+dr)*(1+3u)) + u*|y|. Folded into
+    x*a + (bias - mu*a) with a = r*w, which passes too: u*(|w|*(r+dr)*(|x| + 2|mu|)*(1+4u) + |bias|) more. A wider
+    accumulator is rounded once at the end. Where m*(v + mu^2) comes near the end of the range, nothing is demanded.
 
     `off` is dmu and dv; by default those of one set of elements. A mean and a variance that are given are not off.
 
@@ -104,20 +123,13 @@ def judgement(problem: Normalization, arithmetic: Arithmetic, off: tuple[Array, 
     out, acc, u = arithmetic.out, arithmetic.acc, arithmetic.unit
     x = as_float(problem.x).reshape(sets.shape)
     given, found = held(problem) is not None, found_in(problem)
-    weight, bias = _affine(problem)
+    weight, bias = affine(problem)
     y = as_float(reference(problem)).reshape(sets.shape)
     none = np.zeros(found.mean.shape)
     dmu, dv = (none, none) if given else off or errors(found, sets.count, arithmetic)
     mu, v, eps, w, flush = np.abs(found.mean), found.variance, problem.eps, np.abs(weight), lost(arithmetic)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        r = (v + eps) ** -0.5
-        high = (np.maximum(v - dv, 0) + eps * (1 - 2 * u)) ** -0.5
-        low = (v + dv + eps * (1 + 2 * u)) ** -0.5
-        dr = np.maximum(high - r, r - low) + 5 * u * high
-        if arithmetic.statistics:
-            narrow = FORMATS[arithmetic.statistics]
-            dr = dr + 2.5 * narrow.unit * (r + dr)
-            dmu = dmu + narrow.unit * (mu + dmu) + narrow.spacing / 2
+        r, dr, dmu = inverse_deviation(mu, v, eps, (dmu, dv), arithmetic)
         most = r + dr
         error = w * (np.abs(x - found.mean) * (dr + 3 * u * most) + dmu * most * (1 + 3 * u)) + u * np.abs(y)
         error = error + u * (w * most * (np.abs(x) + 2 * mu) * (1 + 4 * u) + np.abs(bias))

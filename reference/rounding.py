@@ -100,7 +100,8 @@ class Arithmetic:
     storage, accumulator: names of formats; the result is rounded once from the accumulator to the storage.
     unit_factor: 1 for rounding to nearest, 2 for truncating or faithful units (tensor cores).
     input_rounding: relative error of rounding each input before the product (TF32: 2^-11), 0 for none.
-    statistics: the format in which a normalization keeps mean and deviation, if it is narrower than the accumulator.
+    statistics: the format in which a normalization keeps mean and deviation, if it is narrower than the accumulator; in
+    its gradients also that of operations on single elements, and of the sums of those of weight and bias.
     """
 
     name: str

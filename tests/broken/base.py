@@ -92,6 +92,15 @@ class Right:
     def max_pool2d_backward(self, problem: Any) -> Any:
         return self.answer(problem)
 
+    def batch_norm2d_backward(self, problem: Any) -> Any:
+        return self.answer(problem)
+
+    def layer_norm_backward(self, problem: Any) -> Any:
+        return self.answer(problem)
+
+    def group_norm_backward(self, problem: Any) -> Any:
+        return self.answer(problem)
+
     def dropout(self, problem: Any) -> Any:
         return self.answer(problem)
 

@@ -53,6 +53,7 @@ class TransposesTheResult(Right):
     dropout="one_number",
     linear_backward="one_number",
     relu_backward="one_number",
+    layer_norm_backward="one_value",
 )
 class SqueezesTheResult(Right):
     """Axes of length one are lost."""
@@ -241,6 +242,9 @@ class RefusesNegativeSteps(Right):
     relu_backward="an_empty_array",
     avg_pool2d_backward="an_empty_batch",
     max_pool2d_backward="an_empty_batch",
+    batch_norm2d_backward="an_empty_batch",
+    layer_norm_backward="an_empty_batch",
+    group_norm_backward="an_empty_batch",
     stack="an_empty_batch",
     conv_block="an_empty_batch",
     lenet5="an_empty_batch",
@@ -352,6 +356,14 @@ class SupportsRaises(Right):
     max_pool2d_backward="x_has_four_axes parameters_are_pairs parameters_are_whole kernel_size_is_positive"
     " stride_is_positive dilation_is_positive padding_is_not_negative a_window_fits every_window_holds_input"
     " grad_output_has_the_shape_of_the_output",
+    batch_norm2d_backward="x_has_four_axes weight_is_one_per_channel bias_is_one_per_channel"
+    " running_mean_is_one_per_channel running_var_is_one_per_channel running_statistics_come_together"
+    " momentum_is_a_share more_than_one_value evaluation_needs_running_statistics eps_is_not_negative"
+    " grad_output_has_the_shape_of_the_output",
+    layer_norm_backward="axes_is_whole axes_leave_the_images weight_has_the_normalized_shape"
+    " bias_has_the_normalized_shape eps_is_not_negative grad_output_has_the_shape_of_the_output",
+    group_norm_backward="x_has_four_axes weight_is_one_per_channel bias_is_one_per_channel groups_is_whole"
+    " groups_is_positive groups_divide_the_channels eps_is_not_negative grad_output_has_the_shape_of_the_output",
 )
 class RefusesNothing(Right):
     """An invalid problem is answered with zeros."""

@@ -13,6 +13,7 @@ from convspec.reference.window import windows
 from .base import Right, Tensor, rounded, significant, wide
 from .dropout import Drops
 from .legal_backward import LEGAL_BACKWARD
+from .legal_backward_norm import LEGAL_BACKWARD_NORM
 from .legal_batch_norm import LEGAL_BATCH_NORM
 from .legal_results import LEGAL_RESULTS
 from .legal_sums import LEGAL_SUMS, AddsInAnyOrder, AddsInPairs, products
@@ -241,5 +242,6 @@ LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
     *LEGAL_SUMS,
     *LEGAL_RESULTS,
     *LEGAL_BACKWARD,
+    *LEGAL_BACKWARD_NORM,
     *LEGAL_BATCH_NORM,
 )
