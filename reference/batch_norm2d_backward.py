@@ -12,6 +12,7 @@ from . import backward, backward_clauses, backward_parameters, normalize_backwar
 from .backward import joined
 from .batch_norm2d import BatchNorm2d
 from .batch_norm2d_evaluation import evaluated
+from .features import of_forward
 from .group_norm_backward import GroupNormBackward
 from .normalize_backward import NormalizationBackward
 from .normalize_clauses import on_its_own
@@ -53,6 +54,8 @@ class BatchNorm2dBackward(NormalizationBackward):
 
     has_batch = False  # in training every image depends on all
     shared = (0, 2, 3)
+    features = of_forward(BatchNorm2d.features)
+    excluded = BatchNorm2d.excluded
     chapters = (
         backward.of_forward(BatchNorm2d),
         backward_clauses,

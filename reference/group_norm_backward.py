@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from . import backward, backward_clauses, backward_parameters, normalize_backward_clauses
 from .backward import joined
+from .features import of_forward
 from .group_norm import GroupNorm
 from .layer_norm_backward import LayerNormBackward
 from .normalize_backward import NormalizationBackward
@@ -45,6 +46,8 @@ class GroupNormBackward(NormalizationBackward):
     grad_output: Tensor  # (N, C, H, W) the gradient of the output
 
     shared = (0, 2, 3)
+    features = of_forward(GroupNorm.features)
+    excluded = GroupNorm.excluded
     chapters = (backward.of_forward(GroupNorm), backward_clauses, backward_parameters, normalize_backward_clauses)
 
     @property

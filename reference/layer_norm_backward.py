@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from . import backward, backward_clauses, backward_parameters, normalize_backward_clauses
 from .backward import joined
+from .features import of_forward
 from .layer_norm import LayerNorm
 from .normalize_backward import NormalizationBackward
 from .op import Run, Sides, Tensor, example, law, operation
@@ -41,6 +42,8 @@ class LayerNormBackward(NormalizationBackward):
     eps: float = 1e-5  # added to the variance, inside the root
     grad_output: Tensor  # that of x, the gradient of the output
 
+    features = of_forward(LayerNorm.features)
+    excluded = LayerNorm.excluded
     chapters = (backward.of_forward(LayerNorm), backward_clauses, backward_parameters, normalize_backward_clauses)
 
     @property

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from . import pool, pool_features, rules
 from .examples import POOLING, image, output
 from .laws import cropped, enlarged
-from .op import STRICT, Op, Padding, Pair, Run, Shape, Sides, Tensor, example, law, operation, rule
+from .op import STRICT, Op, Padding, Pair, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
 from .pick import Pick
 from .relu import Relu
 from .window import Window, windows
@@ -229,6 +229,12 @@ class MaxPool2d(Op):
         """A window of minus infinities gives minus infinity, not the lowest finite number; plus infinity wins."""
         x = image([[-np.inf, -np.inf, -5.0, np.inf]], dtype)
         return [(cls(x=x, kernel_size=(1, 2), stride=1), output([[-np.inf, -5.0, np.inf]]))]
+
+    @edge("MAXP-10", STRICT)
+    def nothing_but_minus_infinity(cls: Any, pick: Pick) -> MaxPool2d:
+        """An image of minus infinity throughout: nothing is larger, and yet every window has its largest elements."""
+        problem: MaxPool2d = cls.draw(pick)
+        return problem.but(x=np.full_like(problem.x, -np.inf))
 
 
 def _backwards(x: Tensor) -> Tensor:

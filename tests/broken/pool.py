@@ -213,7 +213,7 @@ class LetsPaddingWin(RightPool):
     outside = 0.0
 
 
-@broken(max_pool2d="minus_infinity_alone")
+@broken(max_pool2d="minus_infinity_alone nothing_but_minus_infinity")
 class StartsAtTheLowestNumber(RightPool):
     """The maximum starts at the lowest finite number."""
 
