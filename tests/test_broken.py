@@ -39,7 +39,7 @@ def verdicts(entry: Broken) -> dict[str, Verdict]:
     """The clauses of an entry, tried; the failure of the first measured one made small."""
     wanted = next((c for c in entry.clauses if c.endswith(MEASURED) and _own(entry)), "")
     return {
-        name: engine(entry.examples, 120 if name == wanted else 1).run(
+        name: engine(entry.examples, 250 if name == wanted else 1).run(
             CLAUSES[name], Backend.of(entry.name, entry.backend(), "test"), "float32"
         )
         for name in entry.clauses
