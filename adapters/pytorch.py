@@ -61,7 +61,8 @@ class Torch(Gradients):
     dtypes = ("float32", "float64", "float16", "bfloat16")
     # Its batch and instance normalization of 16-bit images keep mean and deviation in the images' own format. The
     # gradients of its float16 convolutions are sums of what single taps and images gave, rounded to float16, and those
-    # of its 16-bit poolings are added up window by window in the images' own format.
+    # of its 16-bit poolings are added up window by window in the images' own format. The instruction that multiplies
+    # pairs of bfloat16 (vdpbf16ps, by way of oneDNN) reads subnormals as zero and leaves none.
     arithmetic: Any = {
         (op, d): replace(Arithmetic.ieee(d), name="16-bit statistics", statistics=d)
         for op in ("batch_norm2d", "instance_norm2d")
@@ -72,6 +73,9 @@ class Torch(Gradients):
             ("conv2d_backward", "float16"),
             *((f"{pool}_pool2d_backward", d) for pool in ("avg", "max") for d in ("float16", "bfloat16")),
         )
+    } | {
+        (op, "bfloat16"): replace(Arithmetic.ieee("bfloat16"), name="flushed subnormals", flush_to_zero=True)
+        for op in ("convolve2d", "conv2d", "conv2d_backward")
     }
 
     conventions = {"lrn_even": "mirror"}  # noqa: RUF012

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .dot import BETTER_THAN_DOUBLE, as_float
 from .pick import Pick
-from .rounding import FORMATS, Arithmetic, Bound
+from .rounding import FORMATS, Arithmetic, Bound, format_of
 from .sets import Array, Normalization, Sets, Shape, errors, found_in, held, lost
 from .window import STRETCHED
 
@@ -132,9 +132,11 @@ def judgement(problem: Normalization, arithmetic: Arithmetic, off: tuple[Array, 
         error = np.where(np.isnan(error) & np.isfinite(y), np.inf, error)
         reach = np.abs(y) + size + np.where(np.isposinf(error), 0.0, error)
         if given:  # no sum of squares, but outputs of any size before the weight
-            overflows = ~((np.abs(x) + mu) * most < acc.largest) | ~(reach < acc.largest)
+            overflows = ~((np.abs(x) + mu) * np.maximum(most, 1) < acc.largest) | ~(reach < acc.largest)
         else:
-            overflows = ~(sets.count * (v + mu**2) < acc.largest / 2) | ~(reach < acc.largest)
+            squares = ~(sets.count * (v + mu**2) < acc.largest / 2)
+            error = np.where(squares, np.inf, error)  # of an infinite variance zeros are left, or NaN
+            overflows = squares | ~(reach < acc.largest)
     forced = ((weight == 0) | ((found.largest == 0) & (not given))) & (eps > 0) & ~overflows
     error = np.where(forced, 0.0, error)
     shape = problem.x.shape
@@ -166,8 +168,10 @@ def drawn(pick: Pick, shape: Shape, sets: Sets, affine: Shape) -> dict[str, Any]
     weight = parameter(pick, affine, pick.one_of(("normal", "none", "integers"), (35, 25, 40)))
     bias = parameter(pick, affine, pick.one_of(("normal", "none", "integers"), (45, 25, 30)))
     seen = as_float(x).reshape(sets.shape)
-    if not np.all(seen.max(axis=sets.axes) != seen.min(axis=sets.axes)):
-        eps = eps or EPSILONS[0]
+    least = 2 * np.sqrt(sets.count * format_of(pick.dtype).smallest_normal)  # whose square is lost, or nearly
+    with np.errstate(over="ignore"):
+        if not np.all(seen.max(axis=sets.axes) - seen.min(axis=sets.axes) > least):
+            eps = eps or EPSILONS[0]
     return {"x": x, "weight": weight, "bias": bias, "eps": eps}
 
 

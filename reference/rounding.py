@@ -194,11 +194,13 @@ def dot_bound(
     bias: Array | float = 0.0,
     whole: bool = False,
     reference_unit: float | None = None,
+    flushed: Array | float = 0.0,
 ) -> Bound:
     """The bound of y = sum x*w + b, whatever the order of summation.
 
     value: y. magnitude: B = sum |x||w| + |b|. terms: T, the number of non-zero products, plus one for a
-    non-zero bias. whole: every x, w and b is an integer.
+    non-zero bias. whole: every x, w and b is an integer. flushed: what subnormal inputs contribute, where they may be
+    read as zero.
 
     Let L be the sum of the absolute local errors. Products contribute at most u*P, P = B - |b| (nothing with a
     fused multiply-add). A tree has at most T-1 additions of two non-zero operands; the exact sum of the computed
@@ -231,7 +233,7 @@ def dot_bound(
         error = error * (1 + 4 * reference * (terms + 8)) + (terms + 2) * reference * magnitude
         error = error + terms * acc.spacing / 2 + out.spacing / 2
         if arithmetic.flush_to_zero:
-            error = error + 2 * terms * acc.smallest_normal
+            error = error + 2 * terms * acc.smallest_normal + flushed
     error = np.where(magnitude == 0, 0.0, error)
     forced = np.zeros(value.shape, bool)
     if whole and not (arithmetic.input_rounding and np.any(magnitude > 1 / arithmetic.input_rounding)):
