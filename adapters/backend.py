@@ -189,9 +189,8 @@ class Backend:
 
     def description(self) -> dict[str, Any]:
         """What the object declares, without the object: for a process that does not load it."""
-        told = {
-            f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("subject", "watch", "computes_in")
-        }
+        here = ("subject", "watch", "computes_in")
+        told = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in here}
         told["attribute"] = self.subject_name
         told["has_domain"] = hasattr(self.subject, "supports")
         told["arithmetics"] = {(op, d): self.arithmetic(op, d) for op in self.operations for d in self.dtypes}

@@ -66,17 +66,26 @@ class Torch(Gradients):
     # added up in it for weight and bias. The gradients of its float16 convolutions are sums of what single taps and
     # images gave, rounded to float16, and those of its 16-bit poolings are added up window by window in the images' own
     # format.
-    arithmetic: Any = {
-        (op, d): replace(Arithmetic.ieee(d), name="16-bit statistics", statistics=d)
-        for op in ("batch_norm2d", "instance_norm2d", *(f"{norm}_backward" for norm in NORMS))
-        for d in ("float16", "bfloat16")
-    } | {
-        (op, d): replace(Arithmetic.ieee(d), name="16-bit sums", accumulator=d)
-        for op, d in (
-            ("conv2d_backward", "float16"),
-            *((f"{pool}_pool2d_backward", d) for pool in ("avg", "max") for d in ("float16", "bfloat16")),
-        )
-    }
+    # The instruction that multiplies pairs of bfloat16 (vdpbf16ps, by way of oneDNN) reads subnormals as zero and leaves
+    # none.
+    arithmetic: Any = (
+        {
+            (op, d): replace(Arithmetic.ieee(d), name="16-bit statistics", statistics=d)
+            for op in ("batch_norm2d", "instance_norm2d", *(f"{norm}_backward" for norm in NORMS))
+            for d in ("float16", "bfloat16")
+        }
+        | {
+            (op, d): replace(Arithmetic.ieee(d), name="16-bit sums", accumulator=d)
+            for op, d in (
+                ("conv2d_backward", "float16"),
+                *((f"{pool}_pool2d_backward", d) for pool in ("avg", "max") for d in ("float16", "bfloat16")),
+            )
+        }
+        | {
+            (op, "bfloat16"): replace(Arithmetic.ieee("bfloat16"), name="flushed subnormals", flush_to_zero=True)
+            for op in ("convolve2d", "conv2d", "conv2d_backward")
+        }
+    )
 
     conventions = {"lrn_even": "mirror"}  # noqa: RUF012
 

@@ -158,8 +158,9 @@ class Case:
     def outputs(self, problem: Op) -> dict[str, Measured]:
         """The outputs with the error that each may carry. Elements that may overflow carry any."""
         answers = {name: np.array(answer, np.float64) for name, answer in self.answers(problem).items()}
-        bounds = self._oracle.bounds(self._as_read(problem, answers), self._arithmetic(problem))
-        return {name: _measured(value, bounds[name]) for name, value in answers.items()}
+        arithmetic = self._arithmetic(problem)
+        bounds = self._oracle.bounds(self._as_read(problem, answers), arithmetic)
+        return {name: _measured(value, bounds[name], arithmetic) for name, value in answers.items()}
 
     def __call__(self, problem: Op) -> Measured:
         """The first output with the error that it may carry."""
@@ -185,9 +186,18 @@ class Case:
     def rounds_inputs(self) -> bool:
         return self.arithmetic.input_rounding > 0
 
+    @property
+    def smallest(self) -> float:
+        """Where flushing is declared, numbers below this may have become zero."""
+        return self.arithmetic.out.smallest_normal if self.arithmetic.flush_to_zero else 0.0
+
     def _arithmetic(self, problem: Op) -> Arithmetic:
         return self.backend.arithmetic_of(problem)
 
 
-def _measured(value: npt.NDArray[np.float64], bound: Bound) -> Measured:
-    return Measured(value, np.where(bound.overflows | np.isinf(value), np.inf, bound.tolerance))
+def _measured(value: npt.NDArray[np.float64], bound: Bound, arithmetic: Arithmetic) -> Measured:
+    tolerance = np.where(bound.overflows | np.isinf(value), np.inf, bound.tolerance)
+    if arithmetic.flush_to_zero:  # a zero may have been a subnormal
+        least = arithmetic.out.smallest_normal
+        tolerance = np.where((np.abs(value) < least) & (bound.size > 0), np.maximum(tolerance, least), tolerance)
+    return Measured(value, tolerance)

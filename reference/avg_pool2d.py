@@ -119,7 +119,7 @@ class AvgPool2d(Op):
             reference = BETTER_THAN_DOUBLE if self.dtype == np.float64 else FORMATS["float64"].unit
             error = error + (terms + 2) * reference * magnitude / d + (terms + 1) * acc.spacing / 2 + out.spacing / 2
             if arithmetic.flush_to_zero:
-                error = error + 2 * terms * acc.smallest_normal
+                error = error + terms * (2 * acc.smallest_normal + out.smallest_normal)
             overflows: Mask = ~(partial + error < acc.largest)
         error = np.where(magnitude == 0, 0.0, error)
         bound = Bound(error, magnitude == 0, overflows, np.abs(total / d) + magnitude / d)

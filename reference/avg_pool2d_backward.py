@@ -106,7 +106,7 @@ class AvgPool2dBackward(Backward):
             reference = BETTER_THAN_DOUBLE if self.dtype == np.float64 else FORMATS["float64"].unit
             error = error + (terms + 2) * reference * magnitude + 2 * terms * acc.spacing + out.spacing / 2
             if arithmetic.flush_to_zero:
-                error = error + 3 * terms * acc.smallest_normal
+                error = error + terms * (3 * acc.smallest_normal + out.smallest_normal)
             overflows: Mask = ~(d.max(initial=1) * (partial + error) < acc.largest)
         error = np.where(magnitude == 0, 0.0, error)
         bound = Bound(error, magnitude == 0, overflows, np.abs(y) + magnitude)

@@ -50,7 +50,14 @@ def judge_dot(
         shift = np.broadcast_to(bias, value.shape)
     unit = BETTER_THAN_DOUBLE if dtype == np.float64 else FORMATS["float64"].unit
     return dot_bound(
-        value, magnitude, terms, arithmetic, bias=shift, whole=is_whole(x, weight, bias), reference_unit=unit
+        value,
+        magnitude,
+        terms,
+        arithmetic,
+        bias=shift,
+        whole=is_whole(x, weight, bias),
+        reference_unit=unit,
+        flushed=_flushed(multiply, x, weight, bias, arithmetic) if arithmetic.flush_to_zero else 0.0,
     )
 
 
@@ -61,6 +68,13 @@ def _terms(multiply: Multiply, x: Array, weight: Array, by_image: bool) -> Array
     if by_image and x.shape[0] > 1 and seen.all():
         seen = seen[:1]
     return as_float(multiply(seen.astype(narrow), used.astype(narrow)))  # type: ignore[arg-type]
+
+
+def _flushed(multiply: Multiply, x: Array, weight: Array, bias: Array | None, arithmetic: Arithmetic) -> Array | float:
+    """The terms that are lost, at most, where subnormal inputs are read as zero: those with a subnormal factor."""
+    few, light = (np.where(np.abs(a) < arithmetic.out.smallest_normal, np.abs(a), 0.0) for a in (x, weight))
+    terms = multiply(few, np.abs(weight)) + multiply(np.abs(x), light)
+    return terms if bias is None else terms + np.where(np.abs(bias) < arithmetic.out.smallest_normal, np.abs(bias), 0.0)
 
 
 def exact_dot(a: Array, b: Array, bias: Array | None) -> tuple[Array, Array]:

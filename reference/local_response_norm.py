@@ -145,7 +145,9 @@ class LocalResponseNorm(Op):
             unit = BETTER_THAN_DOUBLE if self.dtype == np.float64 else FORMATS["float64"].unit
             error = error + (self.size + 16) * (1 + self.beta) * unit * np.abs(y) + 2 * lost(arithmetic)
             error = error + out.spacing / 2
-            overflows = ~(np.maximum(squares, d) < acc.largest / 2) | ~(np.abs(y) + error < acc.largest)
+            infinite = ~(np.maximum(squares, d) < acc.largest / 2)
+            error = np.where(infinite, np.inf, error)  # divided by it, zeros are left, or NaN
+            overflows = infinite | ~(np.abs(y) + error < acc.largest)
         identity = self.beta == 0 or (self.alpha == 0 and self.k == 1)
         forced = ((x == 0) | identity) & ~overflows
         return Bound(np.where(forced, 0.0, error), forced, overflows, 2 * np.abs(y) + (y == 0))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .dot import BETTER_THAN_DOUBLE, as_float
 from .pick import Pick
-from .rounding import FORMATS, Arithmetic, Bound
+from .rounding import FORMATS, Arithmetic, Bound, format_of
 from .sets import Array, Normalization, Sets, Shape, errors, found_in, held, lost
 from .window import STRETCHED, WIDE
 
@@ -144,9 +144,11 @@ def judgement(problem: Normalization, arithmetic: Arithmetic, off: tuple[Array, 
         error = np.where(np.isnan(error) & np.isfinite(y), np.inf, error)
         reach = np.abs(y) + size + np.where(np.isposinf(error), 0.0, error)
         if given:  # no sum of squares, but outputs of any size before the weight
-            overflows = ~((np.abs(x) + mu) * most < acc.largest) | ~(reach < acc.largest)
+            overflows = ~((np.abs(x) + mu) * np.maximum(most, 1) < acc.largest) | ~(reach < acc.largest)
         else:
-            overflows = ~(sets.count * (v + mu**2) < acc.largest / 2) | ~(reach < acc.largest)
+            squares = ~(sets.count * (v + mu**2) < acc.largest / 2)
+            error = np.where(squares, np.inf, error)  # of an infinite variance zeros are left, or NaN
+            overflows = squares | ~(reach < acc.largest)
     forced = ((weight == 0) | ((found.largest == 0) & (not given))) & (eps > 0) & ~overflows
     error = np.where(forced, 0.0, error)
     shape = problem.x.shape
@@ -184,9 +186,11 @@ def drawn(pick: Pick, shape: Shape, sets: Sets, affine: Shape) -> dict[str, Any]
 
 
 def _vary(x: Tensor, sets: Sets) -> bool:
-    """Do two elements of every set differ, so that its variance is positive?"""
+    """Do two elements of every set differ by so much that its variance is positive and is not lost?"""
     seen = as_float(x).reshape(sets.shape)
-    return bool(np.all(seen.max(axis=sets.axes) != seen.min(axis=sets.axes)))
+    least = 2 * np.sqrt(sets.count * format_of(x.dtype).smallest_normal)
+    with np.errstate(over="ignore"):
+        return bool(np.all(seen.max(axis=sets.axes) - seen.min(axis=sets.axes) > least))
 
 
 LONG = ("", "group", "rows", "columns", "groups", "group, columns", "groups, columns")

@@ -201,11 +201,13 @@ def dot_bound(
     bias: Array | float = 0.0,
     whole: bool = False,
     reference_unit: float | None = None,
+    flushed: Array | float = 0.0,
 ) -> Bound:
     """The bound of y = sum x*w + b, whatever the order of summation.
 
     value: y. magnitude: B = sum |x||w| + |b|. terms: T, the number of non-zero products, plus one for a
-    non-zero bias. whole: every x, w and b is an integer.
+    non-zero bias. whole: every x, w and b is an integer. flushed: what subnormal inputs contribute, where they may be
+    read as zero.
 
     Let L be the sum of the absolute local errors. Products contribute at most u*P, P = B - |b| (nothing with a
     fused multiply-add). A tree has at most T-1 additions of two non-zero operands; the exact sum of the computed
@@ -245,7 +247,7 @@ def dot_bound(
         error += magnitude * ((terms + 2) * reference)
         error += terms * (acc.spacing / 2) + out.spacing / 2
         if arithmetic.flush_to_zero:
-            error += 2 * terms * acc.smallest_normal
+            error += 2 * terms * acc.smallest_normal + flushed
     empty = magnitude == 0
     error[empty] = 0.0
     forced = np.zeros(value.shape, bool)
