@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
 from .pick import Pick
+from .rounding import format_of
 from .window import STRETCHED
 
 Array = npt.NDArray[np.float64]
@@ -58,7 +59,9 @@ class Relu(Op):
         scaled = (np.asarray(self.x, np.float64) * factor).astype(self.dtype)
         if not np.array_equal(np.asarray(scaled, np.float64), np.asarray(self.x, np.float64) * factor):
             return None
-        return run.values(self.but(x=scaled)), run.values(self) * factor
+        # Subnormal numbers may be flushed on one side alone, where that is declared.
+        clear = (np.abs(np.asarray(self.x, np.float64)) >= 2 * format_of(self.dtype).smallest_normal) | (self.x == 0)
+        return run.values(self.but(x=scaled))[clear], (run.values(self) * factor)[clear]
 
     @law("LAW-A6")
     def twice_is_once(self, run: Run, pick: Pick) -> Sides | None:

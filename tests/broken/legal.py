@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,13 @@ import numpy as np
 from convspec.adapters import Unsupported
 from convspec.reference import Op
 from convspec.reference.pool import filled
+from convspec.reference.rounding import Arithmetic
 from convspec.reference.window import windows
 
 from .base import Right, Tensor, rounded, significant, wide
 from .conv2d import RightConv2d
 from .dropout import Drops
+from .every import flushed
 from .legal_backward import LEGAL_BACKWARD
 from .legal_batch_norm import LEGAL_BATCH_NORM
 from .locally_connected2d import RightLocallyConnected2d
@@ -396,6 +399,17 @@ def _splitmix(words: Tensor) -> Tensor:
     return np.asarray(z ^ (z >> np.uint64(31)))
 
 
+class FlushesAndSaysSo(Right):
+    """Subnormal numbers are taken for zero, in and out, as is declared."""
+
+    dtypes = ("float32",)
+    arithmetic = replace(Arithmetic.ieee("float32"), name="flushed", flush_to_zero=True)
+
+    def answer(self, problem: Op) -> Any:
+        problem.validate()
+        return flushed(problem)
+
+
 LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
     (AddsBackwards, ("conv2d", "linear", "locally_connected2d")),
     (StartsAtTheBias, ("linear",)),
@@ -426,6 +440,7 @@ LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
     (AnswersReadOnly, ("stack",)),
     (DividesByTheWindow, ("stack",)),
     (RoundsToElevenBits, ("stack",)),
+    (FlushesAndSaysSo, ("conv2d", "max_pool2d", "avg_pool2d", "relu", "linear", "layer_norm")),
     (PadsColumnsFirst, ("pad2d",)),
     (Drops, ("dropout", "dropout2d")),
     (DrawsWithMersenne, ("dropout", "dropout2d")),
