@@ -59,8 +59,7 @@ class Relu(Op):
         scaled = (np.asarray(self.x, np.float64) * factor).astype(self.dtype)
         if not np.array_equal(np.asarray(scaled, np.float64), np.asarray(self.x, np.float64) * factor):
             return None
-        # Subnormal numbers may be flushed on one side alone, where that is declared.
-        clear = (np.abs(np.asarray(self.x, np.float64)) >= 2 * format_of(self.dtype).smallest_normal) | (self.x == 0)
+        clear = _clear(self.x) & _clear(scaled)
         return run.values(self.but(x=scaled))[clear], (run.values(self) * factor)[clear]
 
     @law("LAW-A6")
@@ -85,7 +84,8 @@ class Relu(Op):
         lower = np.minimum(self.x, self.x.reshape(-1)[::-1].reshape(self.x.shape))
         rise = run.values(self) - run.values(self.but(x=np.array(lower, order="C")))
         most = np.asarray(self.x, np.float64) - np.asarray(lower, np.float64)
-        return np.clip(rise, 0, most), rise
+        clear = _clear(self.x) & _clear(lower)
+        return np.clip(rise, 0, most)[clear], rise[clear]
 
     @law("ACT-01, EQV-09")
     def elements_are_separate(self, run: Run, pick: Pick) -> Sides | None:
@@ -123,3 +123,8 @@ class Relu(Op):
         """A single element."""
         problem: Relu = cls.draw(pick)
         return problem.but(x=problem.x.reshape(-1)[:1])
+
+
+def _clear(x: Tensor) -> npt.NDArray[np.bool_]:
+    """Where no number is subnormal: those may become zero on one side alone, where that is declared."""
+    return np.asarray((np.abs(np.asarray(x, np.float64)) >= format_of(x.dtype).smallest_normal) | (x == 0))
