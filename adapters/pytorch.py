@@ -66,8 +66,8 @@ class Torch(Gradients):
     # added up in it for weight and bias. The gradients of its float16 convolutions are sums of what single taps and
     # images gave, rounded to float16, and those of its 16-bit poolings are added up window by window in the images' own
     # format.
-    # The instruction that multiplies pairs of bfloat16 (vdpbf16ps, by way of oneDNN) reads subnormals as zero and leaves
-    # none.
+    # The instruction that multiplies pairs of bfloat16 (vdpbf16ps, by way of oneDNN) reads subnormals as zero and
+    # leaves none.
     arithmetic: Any = (
         {
             (op, d): replace(Arithmetic.ieee(d), name="16-bit statistics", statistics=d)

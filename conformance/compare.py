@@ -187,9 +187,7 @@ def wrong_values(
     return Violation(cause, message, evidence)
 
 
-def agree(
-    problem: Op, left: Measured | Array, right: Measured | Array, output: str = "", flushed: float = 0.0
-) -> None:
+def agree(problem: Op, left: Measured | Array, right: Measured | Array, output: str = "", flushed: float = 0.0) -> None:
     """Both sides of a law must agree within what each of them may be off. Raises Violation otherwise.
 
     Numbers on both sides that are smaller than `flushed` may have become zero on either.

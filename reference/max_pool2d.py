@@ -77,8 +77,8 @@ class MaxPool2d(Op):
 
     @law("LAW-P2")
     def monotone_functions_commute(self, run: Run, pick: Pick) -> Sides | None:
-        """max(f(x)) = f(max(x)) for a non-decreasing f: here rounding down to whole numbers."""
-        return run.values(self.but(x=np.floor(self.x).astype(self.dtype))), np.floor(run.values(self))
+        """max(f(x)) = f(max(x)) for a non-decreasing f: here rounding to whole numbers."""
+        return run.values(self.but(x=np.rint(self.x).astype(self.dtype))), np.rint(run.values(self))
 
     @law("LAW-P4, BLK-02")
     def relu_commutes(self, run: Run, pick: Pick) -> Sides | None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from .features import NOT_OF_ANY_SHAPE, of_any_shape
 from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
 from .pick import Pick
+from .rounding import format_of
 from .window import WIDE
 
 Array = npt.NDArray[np.float64]
@@ -62,7 +63,8 @@ class Relu(Op):
         scaled = (np.asarray(self.x, np.float64) * factor).astype(self.dtype)
         if not np.array_equal(np.asarray(scaled, np.float64), np.asarray(self.x, np.float64) * factor):
             return None
-        return run.values(self.but(x=scaled)), run.values(self) * factor
+        clear = _clear(self.x) & _clear(scaled)
+        return run.values(self.but(x=scaled))[clear], (run.values(self) * factor)[clear]
 
     @law("LAW-A6")
     def twice_is_once(self, run: Run, pick: Pick) -> Sides | None:
@@ -86,7 +88,8 @@ class Relu(Op):
         lower = np.minimum(self.x, self.x.reshape(-1)[::-1].reshape(self.x.shape))
         rise = run.values(self) - run.values(self.but(x=np.array(lower, order="C")))
         most = np.asarray(self.x, np.float64) - np.asarray(lower, np.float64)
-        return np.clip(rise, 0, most), rise
+        clear = _clear(self.x) & _clear(lower)
+        return np.clip(rise, 0, most)[clear], rise[clear]
 
     @law("ACT-01, EQV-09")
     def elements_are_separate(self, run: Run, pick: Pick) -> Sides | None:
@@ -124,3 +127,8 @@ class Relu(Op):
         """A single element."""
         problem: Relu = cls.draw(pick)
         return problem.but(x=problem.x.reshape(-1)[:1])
+
+
+def _clear(x: Tensor) -> npt.NDArray[np.bool_]:
+    """Where no number is subnormal: those may become zero on one side alone, where that is declared."""
+    return np.asarray((np.abs(np.asarray(x, np.float64)) >= format_of(x.dtype).smallest_normal) | (x == 0))

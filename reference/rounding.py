@@ -247,7 +247,8 @@ def dot_bound(
         error += magnitude * ((terms + 2) * reference)
         error += terms * (acc.spacing / 2) + out.spacing / 2
         if arithmetic.flush_to_zero:
-            error += 2 * terms * acc.smallest_normal + flushed
+            error += 2 * terms * acc.smallest_normal
+        error += flushed
     empty = magnitude == 0
     error[empty] = 0.0
     forced = np.zeros(value.shape, bool)

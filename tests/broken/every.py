@@ -276,6 +276,39 @@ class RoundsToEightBits(Right):
         )
 
 
+def _without_subnormals(array: Tensor) -> Tensor:
+    return np.where(np.abs(array) < np.finfo(array.dtype).smallest_normal, np.zeros((), array.dtype), array)
+
+
+def flushed(problem: Op) -> Any:
+    """The answer of arithmetic without subnormals, in and out."""
+    read = problem.but(**{name: _without_subnormals(a) for name, a in problem.arrays().items()})
+    return each(Right().answer(read), _without_subnormals)
+
+
+@broken(
+    examples=100,
+    **dict.fromkeys(
+        ("pad2d", "conv2d", "max_pool2d", "avg_pool2d", "relu", "linear", "conv2d_backward"), "within_the_bound"
+    ),
+)
+class FlushesToZero(Right):
+    """Subnormal numbers are taken for zero, and nothing says so."""
+
+    def answer(self, problem: Op) -> Any:
+        problem.validate()
+        return flushed(problem)
+
+
+@broken(examples=100, **dict.fromkeys(("relu", "pad2d", "conv2d", "max_pool2d", "linear"), "within_the_bound"))
+class Saturates(Right):
+    """What is beyond a tenth of the range stays there: the end is kept away from."""
+
+    def answer(self, problem: Op) -> Any:
+        most = np.finfo(problem.dtype).max / 10
+        return each(super().answer(problem), lambda y: np.clip(y, -most, most))
+
+
 @broken(every="repeating_a_call_repeats_the_bits", lenet5="every_layer_is_within_its_bound exact_on_integers")
 class RemembersTheLastCall(Right):
     """An output starts at what the last one of as many elements left in the accumulator."""

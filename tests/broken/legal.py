@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from convspec.adapters import Unsupported
+from convspec.reference import Op
 from convspec.reference.pool import filled
+from convspec.reference.rounding import Arithmetic
 from convspec.reference.window import windows
 
 from .base import Right, Tensor, rounded, significant, wide
 from .dropout import Drops
+from .every import flushed
 from .legal_backward import LEGAL_BACKWARD
 from .legal_backward_norm import LEGAL_BACKWARD_NORM
 from .legal_batch_norm import LEGAL_BATCH_NORM
@@ -218,6 +222,17 @@ def _splitmix(words: Tensor) -> Tensor:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(z ^ (z >> np.uint64(31)))
+
+
+class FlushesAndSaysSo(Right):
+    """Subnormal numbers are taken for zero, in and out, as is declared."""
+
+    dtypes = ("float32",)
+    arithmetic = replace(Arithmetic.ieee("float32"), name="flushed", flush_to_zero=True)
+
+    def answer(self, problem: Op) -> Any:
+        problem.validate()
+        return flushed(problem)
 
 
 LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
