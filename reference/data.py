@@ -163,7 +163,7 @@ def _huge(data: Data, shape: Shape, role: str) -> Array:
 
 def _offset(data: Data, shape: Shape, role: str) -> Array:
     values = data.random.standard_normal(shape)
-    return values + 10.0 ** data.random.integers(1, 5) if role == "x" else values
+    return np.asarray(values + 10.0 ** data.random.integers(1, 5) if role == "x" else values)
 
 
 def _signed_zeros(data: Data, shape: Shape, role: str) -> Array:
