@@ -114,7 +114,7 @@ class Conv2d(Op):
         groups = 1 + pick.one_of((0, 1, 2, 3), (55, 20, 15, 10))
         # Kernels have paths of their own for one channel per group and for square filters: both are drawn on purpose.
         special = pick.one_of(("", "depthwise", "square"), (72, 16, 12))
-        usual = pick.one_of(USUAL, (58, 16, 12, 8, 6))
+        usual = pick.one_of(USUAL, (54, 14, 11, 6, 5, 6, 4))
         large = pick.one_of(("", "channels", "filters", "channels, filters"), (82, 7, 7, 4))
         long = pick.one_of(("", "rows", "columns"), (88, 5, 7))
         mode = pick.one_of(MODES, (52, 16, 16, 16))

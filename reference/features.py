@@ -85,6 +85,32 @@ def stratum(name: str, of: Callable[[Any], bool]) -> Feature:
     return Feature(f"sort.{name}", ("yes",), lambda problem: "yes" if of(problem) else None, alone=True)
 
 
+def padded_as_same() -> tuple[Feature, ...]:
+    """Padding that gives as many windows as there are steps on the input, which libraries compute by formulas of their
+    own: with an even window, with strides and an odd rest, and with holes between the taps."""
+
+    def same(problem: Any, further: Callable[[Window], bool]) -> bool:
+        axes = axes_of(problem)
+        plain = getattr(problem, "padding_mode", "zeros") == "zeros" and not getattr(problem, "ceil_mode", False)
+        return plain and all(axis.is_same() for axis in axes) and all(further(axis) for axis in axes)
+
+    return (
+        stratum("same_even", lambda p: same(p, lambda axis: axis.taps % 2 == 0 and axis.stride == 1)),
+        stratum("same_strided", lambda p: same(p, lambda axis: axis.stride > 1 and axis.before != axis.after)),
+    )
+
+
+def padded_as_same_dilated() -> Feature:
+    """The same with holes between the taps."""
+    return stratum(
+        "same_dilated",
+        lambda p: (
+            all(axis.is_same() and axis.dilation > 1 for axis in axes_of(p))
+            and getattr(p, "padding_mode", "zeros") == "zeros"
+        ),
+    )
+
+
 def of_any_shape() -> tuple[Feature, ...]:
     """Of an array whose elements are treated alone: its rank, how long its last axis is, and how many elements."""
     return (

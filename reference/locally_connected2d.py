@@ -120,7 +120,7 @@ class LocallyConnected2d(Op):
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:
-        usual = pick.one_of(USUAL, (84, 6, 4, 4, 2))
+        usual = pick.one_of(USUAL, (80, 6, 4, 4, 2, 2, 2))
         large = pick.one_of(("", "channels", "filters", "channels, filters"), (82, 8, 8, 2))
         long = pick.one_of(("", "rows", "columns"), (88, 6, 6))
         # Everything square: units, filters and taps in the wrong order then still have the right shape.

@@ -57,7 +57,7 @@ def output_shape(problem: Pool) -> tuple[int, ...]:
 def draw(pick: Pick, dilated: bool) -> dict[str, Any]:
     """The fields of a valid pooling. A third of them stay within half a window of symmetric padding, the domain of
     some libraries."""
-    usual = pick.one_of(("", "patchify", "3x3 strided"), (80, 14, 6))
+    usual = pick.one_of(("", "patchify", "3x3 strided", "same", "same, more before"), (72, 13, 5, 6, 4))
     large = pick.flag(0.08)
     long = pick.one_of(("", "rows", "columns"), (84, 8, 8))
     n = pick.integer(1, 3)

@@ -123,10 +123,24 @@ class Window:
         short = "" if stretch else pick.one_of(("", "kernel", "one"), (91, 5, 4))
         span = dilation * (taps - 1) + 1
         length = max((outputs - 1) * stride + span + slack - before - after, 1)
+        if usual.startswith("same"):
+            same = cls((outputs - 1) * stride + 1 + slack, taps, stride, dilation)._same(usual == "same")
+            return replace(same, length=max(same.length, same.least(mode)))
         drawn = cls(pick.away(length, unlike), taps, stride, dilation, before, after)
         if short:
             return drawn._short(mode, short == "kernel")
         return replace(drawn, length=max(drawn.length, drawn.least(mode)))
+
+    def _same(self, behind: bool) -> Window:
+        """Padded so that there are as many windows as there are steps on the input (SAME), an odd rest behind it or
+        before it."""
+        total = max((-(-self.length // self.stride) - 1) * self.stride + self.span - self.length, 0)
+        less, more = total // 2, total - total // 2
+        return replace(self, before=less if behind else more, after=more if behind else less)
+
+    def is_same(self) -> bool:
+        """Is it padded as SAME pads, and at all?"""
+        return self.before + self.after > 0 and self in (self._same(True), self._same(False))
 
     def _short(self, mode: str, kernel: bool) -> Window:
         """With an input as long as the kernel, or of one element, and padding that this allows and needs."""
@@ -138,7 +152,7 @@ class Window:
         return changed if changed.fits else replace(changed, taps=1)
 
 
-USUAL = ("", "3x3", "pointwise", "patchify", "3x3 strided")
+USUAL = ("", "3x3", "pointwise", "patchify", "3x3 strided", "same", "same, more before")
 
 # One below, at and one above the sizes at which kernels change their blocking; of widths there are more.
 STRETCHED = (3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33)
