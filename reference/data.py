@@ -154,7 +154,7 @@ def _huge(data: Data, shape: Shape, role: str) -> Array:
         return np.zeros(shape)
     if role == "weight":
         scale = data.random.choice((0.5, 2.0), shape[:1])
-        return _sparse_signs(data, shape, 2) * scale.reshape(-1, *[1] * (len(shape) - 1))
+        return np.asarray(_sparse_signs(data, shape, 2) * scale.reshape(-1, *[1] * (len(shape) - 1)))
     # float64 has no wider format to be judged in: there, as large as a square may be.
     top = 2.0**490 if data.format.name == "float64" else data.format.largest
     top *= 2.0**-9 if role == "grad" else 1.0  # gradients are added up over windows that overlap
