@@ -26,6 +26,12 @@ from .trial import Trial, outcome
 # The clauses about values try every stored row, also where that is more than the cases of a clause.
 ALL_ROWS = (".exact_on_integers", ".within_the_bound")
 
+# And each of them with data that it can tell most from: a rare class may be in one row alone.
+KINDS_OF = {
+    "exact_on_integers": ("integers", "wide", "integers", "signs"),
+    "within_the_bound": ("normal", "dominant", "normal", "cancel", "spread"),
+}
+
 # How far past the frozen list to draw, in multiples of its length, for a backend or a law whose domain is narrow.
 MORE = 4
 
@@ -120,10 +126,11 @@ class Engine:
         listed = sweep.whole if trial.clause.name.endswith(ALL_ROWS) else wanted
         here = trial.op.name, name_of(trial.dtype)
         self.tried[here] = max(self.tried[here], listed)
+        kinds = KINDS_OF.get(trial.clause.name.partition(".")[2], ()) if self.settings.profile.name != "smoke" else ()
         cases = tried.cases
         index = 0
         while index < listed or (cases.executed < wanted and index < MORE * wanted):
-            problem, choices = sweep.problem(index)
+            problem, choices = sweep.row(index, kinds)
             pick = sweep.pick(f"{self.settings.seed}/{trial.clause.name}/{sweep.dtype}/{index}")
             result, violation, reason = outcome(trial, problem, pick)
             cases.drawn += 1

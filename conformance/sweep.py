@@ -127,6 +127,7 @@ class Sweep:
         self._seed = f"{settings.seed}/{op.name}/{dtype}"
         self._clock = clock
         self._drawn: list[tuple[Op, list[int]]] = []
+        self._of_kinds: dict[tuple[int, tuple[str, ...]], tuple[Op, list[int]]] = {}
 
     def problem(self, index: int) -> tuple[Op, list[int]]:
         """The problem at this place in the list, and the choices that it was drawn from."""
@@ -141,6 +142,18 @@ class Sweep:
                     chosen = self.pick(seed)
                     self._drawn.append((self.op.draw(chosen), chosen.choices))
         return self._drawn[index]
+
+    def row(self, index: int, kinds: tuple[str, ...]) -> tuple[Op, list[int]]:
+        """The problem at this place in the list, if it is one of the rows, with data of these kinds."""
+        if index >= len(self.rows) or not kinds:
+            return self.problem(index)
+        key = index, kinds
+        if key not in self._of_kinds:
+            with self._clock.stage("drawing"):
+                seed = f"{self._seed}/{index}/{kinds[0]}"
+                problem, pick = cover.problem_of(self.op, self.rows[index], self.dtype, seed, kinds)
+                self._of_kinds[key] = problem, pick.choices
+        return self._of_kinds[key]
 
     def budget(self, index: int | None = None) -> int:
         """The multiplications that a problem may take: one at this place in the list, or any other."""

@@ -121,9 +121,12 @@ class RowPick(RandomPick):
 
     varied = False
 
-    def __init__(self, row: Sequence[int], seed: str, dtype: np.dtype[Any], budget: int) -> None:
+    def __init__(
+        self, row: Sequence[int], seed: str, dtype: np.dtype[Any], budget: int, kinds: Sequence[str] = ()
+    ) -> None:
         super().__init__(seed, dtype, budget)
         self._row = row
+        self._kinds = kinds  # of these, if there are any
         self.made: list[int] = []  # the row as it was used
 
     def choose(self, count: int, weights: Sequence[float] | None) -> int:
@@ -138,9 +141,10 @@ class RowPick(RandomPick):
         return 0
 
     def kind(self) -> int:
-        if self._random.random() < 0.125:
+        if not self._kinds and self._random.random() < 0.125:
             return super().choose(len(KINDS), _WEIGHTS)
-        name = TELLING[int(self._random.random() * len(TELLING))]
+        kinds = self._kinds or TELLING
+        name = kinds[int(self._random.random() * len(kinds))]
         self.choices.append(next(number for number, kind in enumerate(KINDS) if kind.name == name))
         return self.choices[-1]
 

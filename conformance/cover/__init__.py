@@ -52,10 +52,14 @@ def rows_of(name: str, triples: bool) -> tuple[tuple[int, ...], ...]:
 
 
 def problem_of(
-    op: type[Op], row: tuple[int, ...], dtype: np.dtype[Any] = FLOAT32, seed: str = ""
+    op: type[Op],
+    row: tuple[int, ...],
+    dtype: np.dtype[Any] = FLOAT32,
+    seed: str = "",
+    kinds: tuple[str, ...] = (),
 ) -> tuple[Op, RowPick]:
-    """A problem with the parameters of a row, and what it was drawn with."""
-    pick = RowPick(row, seed, dtype, BUDGET)
+    """A problem with the parameters of a row and data of these kinds, or of any, and what it was drawn with."""
+    pick = RowPick(row, seed, dtype, BUDGET, kinds)
     return op.draw(pick), pick
 
 
