@@ -42,6 +42,11 @@ def _is_plain(problem: Any) -> bool:
     return problem.stride == (1, 1) and _is_dense(problem) and problem.groups == 1
 
 
+def _are_few(problem: Any) -> bool:
+    """Two to seven channels, and fewer than eight filters."""
+    return 1 < problem.x.shape[1] < 8 and problem.weight.shape[0] < 8
+
+
 def _tile(axis: int) -> Feature:
     """Of 3x3 filters with stride 1, which are computed in tiles of four outputs: how many are left over."""
 
@@ -70,6 +75,10 @@ FEATURES = (
     _tile(1),
     stratum("one_of_each", lambda p: p.x.shape[:2] == (1, 1) and p.weight.shape[0] == 1 and _is_plain(p)),
     stratum("pointwise", lambda p: _taps(p) == (1, 1) and _is_plain(p) and p.padding == NONE),
+    stratum(
+        "pointwise_of_few",  # a matrix product of its own in many kernels, as are those of many
+        lambda p: _taps(p) == (1, 1) and _is_plain(p) and p.padding == NONE and _are_few(p) and p.x[0, 0].size > 1,
+    ),
     stratum("pointwise_strided", lambda p: _taps(p) == (1, 1) and min(p.stride) > 1 and _is_dense(p)),
     stratum("patchify", lambda p: p.stride == _taps(p) and min(p.stride) > 1 and p.padding == NONE),
     stratum("3x3_strided", lambda p: _taps(p) == (3, 3) and p.stride == (2, 2) and p.padding == ONE),
