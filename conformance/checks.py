@@ -82,13 +82,13 @@ def arguments_are_not_modified(case: Case) -> None:
 
 
 def views_equal_copies(case: Case) -> None:
-    """An array given as a view (offset, strided, permuted, reversed or expanded), or as the very array that is another
+    """An array given as a view (offset, strided, permuted, sliced, reversed or expanded), or as the very array that is another
     argument too, gives what its contiguous copy gives."""
     problem = case.problem
     name = case.pick.one_of(sorted(problem.arrays(), reverse=True))  # x the simplest
     kind = case.pick.one_of((*VIEWS, SHARED))
     # Images stored channels last are what kernels meet most, and read by paths of their own: every case has them.
-    first = [("x", "permuted")] * (problem.arrays()["x"].ndim > 2)
+    first = [("x", case.pick.one_of(("permuted", "sliced")))] * (problem.arrays()["x"].ndim > 2)
     for view in dict.fromkeys((*first, (name, kind))):
         _view_equals_copy(case, problem, *view)
 
@@ -137,6 +137,15 @@ def _permuted(array: Tensor) -> Tensor:
     return np.array(array.transpose(to), order="C").transpose(np.argsort(to))
 
 
+def _sliced(array: Tensor) -> Tensor:
+    """Part of the channels of images that are stored channels last, or of the columns of what is transposed."""
+    to = np.roll(np.arange(array.ndim), -1) if array.ndim < 4 else (0, *range(2, array.ndim), 1)
+    laid = array.transpose(to)
+    base = np.full((*laid.shape[:-1], laid.shape[-1] + 2), -77.0).astype(array.dtype)
+    base[..., 1:-1] = laid
+    return base[..., 1:-1].transpose(np.argsort(to))
+
+
 def _reversed(array: Tensor) -> Tensor:
     backwards = (slice(None, None, -1),) * array.ndim
     return np.array(array[backwards], order="C")[backwards]
@@ -152,6 +161,7 @@ VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
     "permuted": _permuted,
     "reversed": _reversed,
     "expanded": _expanded,
+    "sliced": _sliced,
 }
 SHARED = "shared"
 _AS = {
@@ -160,6 +170,7 @@ _AS = {
     "permuted": "a view with its axes stored in another order",
     "reversed": "a view with negative steps",
     "expanded": "one slice repeated along the first axis with step 0",
+    "sliced": "part of a larger array with its axes stored in another order",
 }
 
 Check = Callable[[Case], None]

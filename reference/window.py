@@ -139,8 +139,8 @@ class Window:
         return replace(self, before=less if behind else more, after=more if behind else less)
 
     def is_same(self) -> bool:
-        """Is it padded as SAME pads, and at all?"""
-        return self.before + self.after > 0 and self in (self._same(True), self._same(False))
+        """Is it padded as SAME pads, if at all?"""
+        return self in (self._same(True), self._same(False))
 
     def _short(self, mode: str, kernel: bool) -> Window:
         """With an input as long as the kernel, or of one element, and padding that this allows and needs."""
