@@ -82,8 +82,8 @@ def arguments_are_not_modified(case: Case) -> None:
 
 
 def views_equal_copies(case: Case) -> None:
-    """An array given as a view (offset, strided, permuted, sliced, reversed or expanded), or as the very array that is another
-    argument too, gives what its contiguous copy gives."""
+    """An array given as a view (offset, strided, permuted, sliced, reversed or expanded), or as the very array that is
+    another argument too, gives what its contiguous copy gives."""
     problem = case.problem
     name = case.pick.one_of(sorted(problem.arrays(), reverse=True))  # x the simplest
     kind = case.pick.one_of((*VIEWS, SHARED))

@@ -16,7 +16,6 @@ from .features import (
     not_rounded_down,
     one_or_more,
     padded_as_same,
-    padded_as_same_dilated,
     sizes,
     stratum,
 )
@@ -90,8 +89,7 @@ FEATURES = (
         "3x3_multiples_of_32",
         lambda p: _taps(p) == (3, 3) and _is_plain(p) and p.weight.shape[0] % 32 == 0 and p.weight.shape[1] % 32 == 0,
     ),
-    *padded_as_same(),
-    padded_as_same_dilated(),
+    *padded_as_same(grouped=True, dilated=True),
     stratum("square", lambda p: p.weight.shape[0] == p.weight.shape[1] > 1 and _taps(p)[0] == _taps(p)[1] > 1),
     stratum("a_column_for_each_filter", lambda p: p.bias is not None and axes_of(p)[1].count == len(p.bias) > 1),
     stratum("whole_image", lambda p: p.x.shape[2:] == _taps(p) != (1, 1) and p.padding == NONE),

@@ -85,30 +85,31 @@ def stratum(name: str, of: Callable[[Any], bool]) -> Feature:
     return Feature(f"sort.{name}", ("yes",), lambda problem: "yes" if of(problem) else None, alone=True)
 
 
-def padded_as_same() -> tuple[Feature, ...]:
+def padded_as_same(*, grouped: bool = False, dilated: bool = False) -> tuple[Feature, ...]:
     """Padding that gives as many windows as there are steps on the input, which libraries compute by formulas of their
-    own: with an even window, with strides and an odd rest, and with holes between the taps."""
+    own: with an even window, with strides and an odd rest, with holes between the taps, and of a single row or column on
+    a tiny image."""
 
     def same(problem: Any, further: Callable[[Window], bool]) -> bool:
         axes = axes_of(problem)
         plain = getattr(problem, "padding_mode", "zeros") == "zeros" and not getattr(problem, "ceil_mode", False)
-        return plain and all(axis.is_same() for axis in axes) and all(further(axis) for axis in axes)
+        padded = any(axis.before + axis.after for axis in axes)
+        return plain and padded and all(axis.is_same() and further(axis) for axis in axes)
 
-    return (
-        stratum("same_even", lambda p: same(p, lambda axis: axis.taps % 2 == 0 and axis.stride == 1)),
-        stratum("same_strided", lambda p: same(p, lambda axis: axis.stride > 1 and axis.before != axis.after)),
-    )
+    def thin(problem: Any) -> bool:
+        taps = sorted(axis.taps for axis in axes_of(problem))
+        return taps[0] == 1 < taps[1] and same(problem, lambda axis: axis.stride > 1 and axis.length <= 4)
 
-
-def padded_as_same_dilated() -> Feature:
-    """The same with holes between the taps."""
-    return stratum(
-        "same_dilated",
-        lambda p: (
-            all(axis.is_same() and axis.dilation > 1 for axis in axes_of(p))
-            and getattr(p, "padding_mode", "zeros") == "zeros"
-        ),
-    )
+    sorts = {
+        "even": lambda p: same(p, lambda axis: axis.taps % 2 == 0 and axis.stride == 1),
+        "strided": lambda p: same(p, lambda axis: axis.stride > 1 and axis.before != axis.after),
+        "thin": thin,
+    }
+    if dilated:
+        sorts["dilated"] = lambda p: same(p, lambda axis: axis.dilation > 1 and axis.taps > 1)
+    if grouped:
+        sorts["thin_depthwise"] = lambda p: 1 < p.groups == p.x.shape[1] and thin(p)
+    return tuple(stratum(f"same_{name}", of) for name, of in sorts.items())
 
 
 def of_any_shape() -> tuple[Feature, ...]:

@@ -13,7 +13,6 @@ from .features import (
     not_along,
     one_or_more,
     padded_as_same,
-    padded_as_same_dilated,
     sizes,
     stratum,
 )
@@ -46,8 +45,7 @@ def features(*, dilated: bool) -> tuple[Feature, ...]:
         stratum("side_by_side", _is_side_by_side),
         stratum("three_by_three", _is_three_by_three),
         stratum("hanging_over", lambda p: any(w.ceil and w.count > _down(w) for w in axes_of(p))),
-        *padded_as_same(),
-        *((padded_as_same_dilated(),) if dilated else ()),
+        *padded_as_same(dilated=dilated),
         stratum("one_of_each", lambda p: p.x.shape[:2] == (1, 1)),
     )
 
