@@ -87,8 +87,8 @@ def stratum(name: str, of: Callable[[Any], bool]) -> Feature:
 
 def padded_as_same(*, grouped: bool = False, dilated: bool = False) -> tuple[Feature, ...]:
     """Padding that gives as many windows as there are steps on the input, which libraries compute by formulas of their
-    own: with an even window, with strides and an odd rest, with holes between the taps, and of a single row or column on
-    a tiny image."""
+    own: with an even window, with strides and an odd rest, with holes between the taps, and of a single row or column
+    on a tiny image."""
 
     def same(problem: Any, further: Callable[[Window], bool]) -> bool:
         axes = axes_of(problem)
