@@ -83,7 +83,7 @@ class Torch(Gradients):
         }
         | {
             (op, "bfloat16"): replace(Arithmetic.ieee("bfloat16"), name="flushed subnormals", flush_to_zero=True)
-            for op in ("convolve2d", "conv2d", "conv2d_backward")
+            for op in ("convolve2d", "conv2d", "conv2d_backward", "linear", "linear_backward")
         }
     )
 

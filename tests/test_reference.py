@@ -23,6 +23,7 @@ from convspec.reference import (
     InvalidProblem,
     Linear,
     MaxPool2d,
+    MaxPool2dBackward,
     Op,
 )
 from convspec.reference.measured import Measured
@@ -111,6 +112,16 @@ def compare_within(problem: Op, name: str, due: Any, size: Array, share: Fractio
 def test_reference_is_the_docstring_in_exact_arithmetic(op: type[Op], dtype: str) -> None:
     for problem in problems(op, dtype):
         compare_with_loops(problem)
+
+
+def test_a_tied_window_without_a_gradient_moves_nothing() -> None:
+    x = np.array([1.0, 1, 1, 0, 1, 0, 0, 0]).reshape(1, 1, 1, 8)  # 0, 1, 2 tie for 1; 2 and 4 tie for nothing
+    grad, answer = np.array([1.0, 0, 0, 1, -1]).reshape(1, 1, 1, 5), np.zeros_like(x)
+    answer[..., 0] = 1
+    problem = MaxPool2dBackward(x=x, kernel_size=(1, 4), stride=1, grad_output=grad).settled(answer)
+    alone = problem.expected()[0, 0, 0, 3:]
+    assert np.array_equal(alone, np.zeros(5))  # 1 - 1, exactly
+    assert not problem.bound()[0, 0, 0, 3:].any()
 
 
 @pytest.mark.parametrize(("op", "clause"), clauses("edge"))
