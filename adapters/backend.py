@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from convspec.reference import NETWORKS, OPS, Composition, Op
-from convspec.reference.rounding import DECLARED, FORMATS, Arithmetic
+from convspec.reference.rounding import DECLARED, FORMATS, Arithmetic, name_of
 
+from .together import on_the_host, together
 from .watch import Watch
 
 
@@ -42,6 +43,7 @@ CONVENTIONS: dict[str, tuple[str, ...]] = {
     "lrn_even": ("onnx", "mirror"),
     "avg_divisor": ("window", "full"),
     "repeatable": ("true", "false"),
+    "threads": ("many", "one"),
 }
 
 
@@ -60,7 +62,9 @@ class Backend:
     dtypes: tuple[str, ...] = ("float32",)
     operations: tuple[str, ...] = ()
     conventions: dict[str, str] = field(default_factory=dict)
+    prepares: bool = False  # can its calls be prepared, so that threads meet in the kernels themselves?
     attribute: str = ""  # the class of an object that lives in another process
+    computes_in: dict[tuple[str, np.dtype[Any]], Arithmetic] = field(default_factory=dict, repr=False)
     watch: Watch = field(default_factory=Watch, repr=False)
     seen: tuple[str, ...] = ()
 
@@ -88,6 +92,7 @@ class Backend:
             dtypes=tuple(d for d in FORMATS if d in dtypes),
             operations=operations,
             conventions=_conventions(key, getattr(subject, "conventions", {})),
+            prepares=any(hasattr(getattr(subject, op), "prepared") for op in operations),
         )
         for op in operations:
             for dtype in backend.dtypes:
@@ -117,14 +122,15 @@ class Backend:
         self.seen = self.watch.look(problem, result)
         return result
 
+    def together(self, problems: Sequence[Op], times: int) -> list[list[Any]]:
+        """What comes back when as many threads as there are problems call at once, each of them so often.
+
+        In place of an answer stands the exception that the call raised.
+        """
+        return together(self.subject, problems, times)
+
     def _called(self, problem: Op) -> Any:
-        result = getattr(self.subject, problem.name)(problem)
-        to_numpy = getattr(self.subject, "to_numpy", None)
-        if to_numpy is None:
-            return result
-        if isinstance(result, tuple):
-            return tuple(None if one is None else to_numpy(one) for one in result)
-        return to_numpy(result)
+        return on_the_host(self.subject, getattr(self.subject, problem.name)(problem))
 
     def arithmetic(self, op: str, dtype: str) -> Arithmetic:
         """The arithmetic that the backend declares for an operation and a dtype; strict IEEE by default."""
@@ -139,11 +145,14 @@ class Backend:
 
     def arithmetic_of(self, problem: Op) -> Arithmetic:
         """The arithmetic declared for a problem; for a network, the loosest of those of its layers."""
-        dtype = str(problem.dtype)
         if isinstance(problem, Composition):
+            dtype = name_of(problem.dtype)
             names = sorted({layer.name for layer in problem.layers()})
             return Arithmetic.loosest([self.arithmetic(name, dtype) for name in names])
-        return self.arithmetic(problem.name, dtype)
+        key = problem.name, problem.dtype  # whose name takes microseconds to make
+        if key not in self.computes_in:
+            self.computes_in[key] = self.arithmetic(problem.name, name_of(problem.dtype))
+        return self.computes_in[key]
 
     @property
     def relaxed(self) -> str:
@@ -180,7 +189,8 @@ class Backend:
 
     def description(self) -> dict[str, Any]:
         """What the object declares, without the object: for a process that does not load it."""
-        told = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("subject", "watch")}
+        here = ("subject", "watch", "computes_in")
+        told = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in here}
         told["attribute"] = self.subject_name
         told["has_domain"] = hasattr(self.subject, "supports")
         told["arithmetics"] = {(op, d): self.arithmetic(op, d) for op in self.operations for d in self.dtypes}

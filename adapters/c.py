@@ -8,6 +8,7 @@ validates a problem.
 from __future__ import annotations
 
 import ctypes
+import math
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,43 @@ def _refuse(operation: str, status: int) -> None:
     raise ValueError(f"{operation}: refused, status {status} ({reason})")
 
 
+class Call:
+    """One call of a kernel: prepared, run, and its outputs taken."""
+
+    def __init__(
+        self, operation: str, compute: Any, parameters: Any, buffers: GuardedBuffers, shape: tuple[int, ...]
+    ) -> None:
+        self.operation = operation
+        self.buffers = buffers
+        self.shape = shape
+        self.compute = compute
+        self.parameters = parameters
+        self.status = 0
+
+    def run(self) -> None:
+        self.status = self.compute(ctypes.byref(self.parameters), *self.buffers.addresses)
+
+    def run_often(self, times: int, alike: list[bytes]) -> None:
+        """Run it so often, or until the outputs hold other bits than these."""
+        for _ in range(times):
+            self.run()
+            if self.status or self.buffers.written() != alike:
+                return
+
+    def result(self) -> Any:
+        """The output, or a tuple of several. Raises for a status that is not 0."""
+        try:
+            y, *others = self.buffers.take()
+        except GuardViolation as violation:
+            raise GuardViolation(f"{self.operation}: the kernel {violation}") from None
+        if self.status:
+            _refuse(self.operation, self.status)
+        assert y is not None
+        if self.operation in FLAT and y.size == math.prod(self.shape):
+            y = y.reshape(self.shape)
+        return (y, *others) if others else y
+
+
 class Function:
     """One operation of a library: called with a problem, it returns the output, or a tuple of several."""
 
@@ -47,6 +85,12 @@ class Function:
                 self.compute[np.dtype(dtype)] = function
 
     def __call__(self, problem: Any) -> Any:
+        call = self.prepared(problem)
+        call.run()
+        return call.result()
+
+    def prepared(self, problem: Any) -> Call:
+        """The call with its copies of the arrays made, so that running it is the kernel's own time alone."""
         arrays = self.interface.views(problem)
         dtype = problem.x.dtype
         compute = self.compute.get(dtype)
@@ -64,17 +108,7 @@ class Function:
         renewed = (arrays[RENEWED[name]] for name in self.interface.outputs[1:])
         shapes = (sizes, *(None if array is None else array.shape for array in renewed))
         buffers = GuardedBuffers(arrays, dict(zip(self.interface.outputs, shapes, strict=True)), dtype)
-        status = compute(ctypes.byref(parameters), *buffers.addresses)
-        try:
-            y, *others = buffers.take()
-        except GuardViolation as violation:
-            raise GuardViolation(f"{self.operation}: the kernel {violation}") from None
-        if status:
-            _refuse(self.operation, status)
-        assert y is not None
-        if self.operation in FLAT and y.size == problem.x.size:
-            y = y.reshape(problem.x.shape)
-        return (y, *others) if others else y
+        return Call(self.operation, compute, parameters, buffers, problem.x.shape)
 
     def _sizes(self, parameters: Any) -> tuple[int, ...]:
         """The shape of y, as the library says it."""

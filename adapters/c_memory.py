@@ -54,8 +54,10 @@ class Room:
     def of(cls, least: int) -> Room:
         """A room of at least so many bytes, perhaps one that an earlier call had."""
         size = PAGE << max(0, -(-least // PAGE) - 1).bit_length()
-        spare = cls._spare.get(size)
-        return spare.pop() if spare else cls(size)
+        try:
+            return cls._spare.get(size, []).pop()
+        except IndexError:  # none left, or another thread took the last
+            return cls(size)
 
     def leave(self) -> None:
         """Keep it for a later call."""
@@ -131,6 +133,10 @@ class GuardedBuffers:
             else:
                 place.array.view(poison.dtype).fill(poison)
         self.addresses = [self.places[n].address if n in self.places else None for n in (*inputs, *outputs)]
+
+    def written(self) -> list[bytes]:
+        """What the outputs hold."""
+        return [self.places[name].array.tobytes() for name in self.outputs if name in self.places]
 
     def damage(self) -> str:
         """What the kernel wrote outside its outputs, in words; empty if it kept to them."""

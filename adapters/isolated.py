@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,13 +80,13 @@ class Worker:
         self.guarded = description["kind"] == "library" or self.spec == "c"
         return dict(description)
 
-    def ask(self, word: str, problem: Op) -> Any:
-        """The reply to a call. Raises Lost where the process is lost in it."""
+    def ask(self, word: str, *problems: Op, times: int = 1) -> Any:
+        """The reply to a call, or to calls at once. Raises Lost where the process is lost in it."""
         if self._life is None:
             self._begin()
         assert self._life is not None
         try:
-            send(self._life, (word, packed(problem)))
+            send(self._life, (word, [packed(problem) for problem in problems], times))
             if not self._waits(self._life, self.limits.seconds, self._pid):
                 raise Lost("timeout", f"no answer within {self.limits.seconds:g} s")
             return receive(self._life)
@@ -226,6 +226,10 @@ class Isolated(Backend):
                 array[...] = unpacked_answer(values)
         return unpacked_answer(answer)
 
+    def together(self, problems: Sequence[Op], times: int) -> list[list[Any]]:
+        found = self._ask("together", *problems, times=times)
+        return [[_outcome(kind, content) for kind, content in mine] for mine in found]
+
     def arithmetic(self, op: str, dtype: str) -> Arithmetic:
         return self.arithmetics.get((op, dtype)) or Arithmetic.ieee(dtype)
 
@@ -249,11 +253,21 @@ class Isolated(Backend):
     def close(self) -> None:
         self.worker.close()
 
-    def _ask(self, word: str, problem: Op) -> Any:
-        kind, content = self.worker.ask(word, problem)
-        if kind == "unsupported":
-            raise Unsupported(content)
-        if kind == "raised":
-            name, text = content
-            raise type(name, (RuntimeError,), {})(text)
+    def _ask(self, word: str, *problems: Op, times: int = 1) -> Any:
+        kind, content = self.worker.ask(word, *problems, times=times)
+        if kind in ("unsupported", "raised"):
+            raise _raised(kind, content)
         return content
+
+
+def _raised(kind: str, content: Any) -> Exception:
+    """The exception that was raised on the other side, or one with its name."""
+    if kind == "unsupported":
+        return Unsupported(content)
+    name, text = content
+    error: Exception = type(name, (RuntimeError,), {})(text)
+    return error
+
+
+def _outcome(kind: str, content: Any) -> Any:
+    return unpacked_answer(content) if kind == "answer" else _raised(kind, content)

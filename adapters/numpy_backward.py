@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from convspec.reference import AvgPool2dBackward, Conv2dBackward, LinearBackward, MaxPool2dBackward, ReluBackward
 
+from .numpy_backward_norm import Gradient, NormGradients, narrow
 from .taps import MODES, counts, padded, pooled, slice_of, wide
 
 Tensor = npt.NDArray[Any]
-Gradient = tuple[Tensor, Tensor | None, Tensor | None]
 
 
-class Gradients:
+class Gradients(NormGradients):
     """The backward operations."""
 
     def conv2d_backward(self, problem: Conv2dBackward) -> Gradient:
@@ -36,14 +36,14 @@ class Gradients:
                 grad_weight[filters, :, r, s] = np.einsum("nkij,ncij->kc", g[:, filters], x[at])
         for axis, sides in enumerate(problem.padding):
             grad_x = _folded(grad_x, 2 + axis, problem.x.shape[2 + axis], sides, problem.padding_mode)
-        return _narrow(problem, grad_x, grad_weight, g.sum(axis=(0, 2, 3)))
+        return narrow(problem, grad_x, grad_weight, g.sum(axis=(0, 2, 3)))
 
     def linear_backward(self, problem: LinearBackward) -> Gradient:
         problem.validate()
         g = _g(problem)
         grad_x = np.einsum("no,of->nf", g, wide(problem.weight))
         grad_weight = np.einsum("no,nf->of", g, wide(problem.x))
-        return _narrow(problem, grad_x, grad_weight, g.sum(axis=0))
+        return narrow(problem, grad_x, grad_weight, g.sum(axis=0))
 
     def relu_backward(self, problem: ReluBackward) -> Tensor:
         problem.validate()
@@ -75,16 +75,6 @@ class Gradients:
 
 def _g(problem: Any) -> Tensor:
     return wide(problem.grad_output)
-
-
-def _narrow(problem: Any, grad_x: Tensor, grad_weight: Tensor, grad_bias: Tensor) -> Gradient:
-    """Rounded to the dtype of the problem; None for a parameter that is not there."""
-    dtype = problem.dtype
-    return (
-        grad_x.astype(dtype),
-        None if problem.weight is None else grad_weight.astype(dtype),
-        None if problem.bias is None else grad_bias.astype(dtype),
-    )
 
 
 def _folded(grad: Tensor, axis: int, length: int, sides: tuple[int, int], mode: str) -> Tensor:

@@ -179,7 +179,6 @@ class NumpyTaps(Gradients):
         return _dropped(problem, (*problem.x.shape[:2], 1, 1))
 
 
-
 def _grouped(problem: Any, groups: int, axes: tuple[int, ...]) -> Tensor:
     """x in groups of channels (N, G, C/G, H, W), normalized along these axes; weight and bias channel by channel."""
     problem.validate()
@@ -246,5 +245,3 @@ def _trained(problem: Any, mean: Tensor, squares: Tensor) -> Outputs:
         for old, batch in ((problem.running_mean, mean), (problem.running_var, squares / scalar(max(m - 1, 1))))
     ]
     return (y, *(None if a is None else np.asarray(a).astype(problem.dtype) for a in new))
-
-

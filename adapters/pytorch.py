@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from convspec.reference import (
     Dropout,
     Dropout2d,
     GroupNorm,
+    GroupNormBackward,
     InstanceNorm2d,
     LayerNorm,
     Linear,
@@ -46,6 +48,10 @@ except ImportError as error:
 
 Tensor = npt.NDArray[Any]
 
+_ONE_GENERATOR = RLock()  # functionals draw from one generator, whichever thread calls
+_ONE_GROUP = RLock()  # of processes, which answer one request after another
+
+NORMS = ("batch_norm2d", "layer_norm", "group_norm")  # those that have gradients
 MODES = {"zeros": "constant", "replicate": "replicate", "reflect": "reflect", "circular": "circular"}
 
 
@@ -55,20 +61,31 @@ class Torch(Gradients):
     variants: tuple[str, ...] = ("channels_last",)
     device = "cpu"
     dtypes = ("float32", "float64", "float16", "bfloat16")
-    # Its batch and instance normalization of 16-bit images keep mean and deviation in the images' own format. The
-    # gradients of its float16 convolutions are sums of what single taps and images gave, rounded to float16, and those
-    # of its 16-bit poolings are added up window by window in the images' own format.
-    arithmetic: Any = {
-        (op, d): replace(Arithmetic.ieee(d), name="16-bit statistics", statistics=d)
-        for op in ("batch_norm2d", "instance_norm2d")
-        for d in ("float16", "bfloat16")
-    } | {
-        (op, d): replace(Arithmetic.ieee(d), name="16-bit sums", accumulator=d)
-        for op, d in (
-            ("conv2d_backward", "float16"),
-            *((f"{pool}_pool2d_backward", d) for pool in ("avg", "max") for d in ("float16", "bfloat16")),
-        )
-    }
+    # Its batch and instance normalization of 16-bit images keep mean and deviation in the images' own format, and so do
+    # the gradients of its normalizations, which are computed in it element by element where images are strided, and
+    # added up in it for weight and bias. The gradients of its float16 convolutions are sums of what single taps and
+    # images gave, rounded to float16, and those of its 16-bit poolings are added up window by window in the images' own
+    # format.
+    # The instruction that multiplies pairs of bfloat16 (vdpbf16ps, by way of oneDNN) reads subnormals as zero and
+    # leaves none.
+    arithmetic: Any = (
+        {
+            (op, d): replace(Arithmetic.ieee(d), name="16-bit statistics", statistics=d)
+            for op in ("batch_norm2d", "instance_norm2d", *(f"{norm}_backward" for norm in NORMS))
+            for d in ("float16", "bfloat16")
+        }
+        | {
+            (op, d): replace(Arithmetic.ieee(d), name="16-bit sums", accumulator=d)
+            for op, d in (
+                ("conv2d_backward", "float16"),
+                *((f"{pool}_pool2d_backward", d) for pool in ("avg", "max") for d in ("float16", "bfloat16")),
+            )
+        }
+        | {
+            (op, "bfloat16"): replace(Arithmetic.ieee("bfloat16"), name="flushed subnormals", flush_to_zero=True)
+            for op in ("convolve2d", "conv2d", "conv2d_backward", "linear", "linear_backward")
+        }
+    )
 
     conventions = {"lrn_even": "mirror"}  # noqa: RUF012
 
@@ -80,7 +97,11 @@ class Torch(Gradients):
 
     def supports(self, problem: Op) -> bool:
         """PyTorch pools with symmetric padding of at most half a window; no local responses of 16 bits; no training
-        step with eps = 0; as many devices as there are processes for. Gradients where the forward operation is."""
+        step with eps = 0; as many devices as there are processes for. Gradients where the forward operation is, but
+        none of a group normalization with a bias and no weight, for which its kernel raises "tensor does not have a
+        device"."""
+        if isinstance(problem, GroupNormBackward) and problem.weight is None and problem.bias is not None:
+            return False
         if isinstance(problem, Backward):
             return self.supports(problem.forward)
         if isinstance(problem, (MaxPool2d, AvgPool2d)):
@@ -204,13 +225,14 @@ class Torch(Gradients):
     def sync_batch_norm2d(self, problem: SyncBatchNorm2d) -> Any:
         """PyTorch's own SyncBatchNorm refuses the CPU: one process for each device, and collectives between them."""
         problem.validate()
-        if self.devices is None:
-            self.devices = Devices()
-        try:
-            return synchronized(self.devices, problem)
-        except DeviceLost:
-            self.close()
-            raise
+        with _ONE_GROUP:
+            if self.devices is None:
+                self.devices = Devices()
+            try:
+                return synchronized(self.devices, problem)
+            except DeviceLost:
+                self.close()
+                raise
 
     def close(self) -> None:
         if self.devices is not None:
@@ -266,13 +288,14 @@ class Torch(Gradients):
         """
         if not 0 <= operator.index(seed) < 2**63:
             raise ValueError(f"the seed {seed} is not from 0 to 2^63 - 1")
-        generator = self._generator()
-        before = generator.get_state()
-        generator.manual_seed(seed)
-        try:
-            yield
-        finally:
-            generator.set_state(before)
+        with _ONE_GENERATOR:
+            generator = self._generator()
+            before = generator.get_state()
+            generator.manual_seed(seed)
+            try:
+                yield
+            finally:
+                generator.set_state(before)
 
     def _affine(self, problem: Any) -> tuple[Any, Any]:
         """Weight and bias as tensors, None where absent."""

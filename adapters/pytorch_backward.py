@@ -6,7 +6,16 @@ from typing import Any
 
 import torch
 
-from convspec.reference import AvgPool2dBackward, Conv2dBackward, LinearBackward, MaxPool2dBackward, ReluBackward
+from convspec.reference import (
+    AvgPool2dBackward,
+    BatchNorm2dBackward,
+    Conv2dBackward,
+    GroupNormBackward,
+    LayerNormBackward,
+    LinearBackward,
+    MaxPool2dBackward,
+    ReluBackward,
+)
 
 
 class Gradients:
@@ -30,6 +39,15 @@ class Gradients:
             raise ValueError("a window lies on padding alone")
         return self._gradients(problem)
 
+    def batch_norm2d_backward(self, problem: BatchNorm2dBackward) -> Any:
+        return self._gradients(problem)
+
+    def group_norm_backward(self, problem: GroupNormBackward) -> Any:
+        return self._gradients(problem)
+
+    def layer_norm_backward(self, problem: LayerNormBackward) -> Any:
+        return self._gradients(problem)
+
     def _gradients(self, problem: Any) -> Any:
         """The forward call on tensors that ask for gradients, and the way back; None where there is no array.
 
@@ -38,11 +56,16 @@ class Gradients:
         """
         this: Any = self
         forward = problem.forward
-        leaves = {name: this.to_device(array).detach().requires_grad_() for name, array in forward.arrays().items()}
+        leaves = {
+            name: this.to_device(array).detach().requires_grad_()
+            for name, array in forward.arrays().items()
+            if f"grad_{name}" in problem.outputs  # not the running statistics
+        }
         copies = getattr(forward, "padding_mode", "zeros") != "zeros" and problem.dtype.itemsize == 2
         with torch.enable_grad():
             given = {name: leaf.float() for name, leaf in leaves.items()} if copies else leaves
             y = getattr(this, forward.name)(forward.but(**given))
+            y = y[0] if isinstance(y, tuple) else y
             y = y.to(leaves["x"].dtype) if copies else y
         found = torch.autograd.grad(y, tuple(leaves.values()), this.to_device(problem.grad_output))
         grads = {f"grad_{name}": grad for name, grad in zip(leaves, found, strict=True)}

@@ -62,16 +62,23 @@ def _exactly(source: socket.socket, count: int) -> bytes:
 
 
 def packed(problem: Op) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """The class, the parameters and the arrays of a problem."""
-    arrays = {name: _packed_array(array) for name, array in problem.arrays().items()}
+    """The class, the parameters and the arrays of a problem; an array that is another one is named, not sent again."""
+    arrays: dict[str, Any] = {}
+    first: dict[int, str] = {}
+    for name, array in problem.arrays().items():
+        same = first.setdefault(id(array), name)
+        arrays[name] = _packed_array(array) if same == name else same
     return type(problem).__name__, problem.parameters(), arrays
 
 
 def unpacked(message: tuple[str, dict[str, Any], dict[str, Any]]) -> Op:
     """The problem that was packed."""
-    name, parameters, arrays = message
+    name, parameters, packed_arrays = message
     operation: type[Op] = getattr(convspec.reference, name)
-    return operation(**parameters, **{k: _unpacked_array(v) for k, v in arrays.items()})
+    arrays: dict[str, Tensor] = {}
+    for field, told in packed_arrays.items():
+        arrays[field] = arrays[told] if isinstance(told, str) else _unpacked_array(told)
+    return operation(**parameters, **arrays)
 
 
 def _packed_array(array: Tensor) -> tuple[Any, ...]:

@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from convspec.reference import Op
+
 from . import load
 from .backend import Backend, CannotLoad, Unsupported
 from .wire import Closed, packed_answer, receive, send, unpacked
@@ -66,11 +68,31 @@ def live(control: socket.socket, backend: Backend) -> None:
 def serve(client: socket.socket, backend: Backend) -> None:
     """Answer calls until the other side goes."""
     while True:
-        word, problem = receive(client)
-        send(client, reply(word, unpacked(problem), backend))
+        word, problems, times = receive(client)
+        asked = [unpacked(problem) for problem in problems]
+        send(client, at_once(asked, times, backend) if word == "together" else reply(word, asked[0], backend))
 
 
-def reply(word: str, problem: Any, backend: Backend) -> tuple[Any, ...]:
+def at_once(problems: list[Op], times: int, backend: Backend) -> tuple[Any, ...]:
+    """What came of calls from as many threads as there are problems."""
+    try:
+        found = backend.together(problems, times)
+    except Unsupported as error:
+        return "unsupported", str(error)
+    except (Exception, SystemExit) as error:
+        return "raised", (type(error).__name__, str(error))
+    return "answers", [[_one(outcome) for outcome in mine] for mine in found]
+
+
+def _one(outcome: Any) -> tuple[str, Any]:
+    if isinstance(outcome, Unsupported):
+        return "unsupported", str(outcome)
+    if isinstance(outcome, BaseException):
+        return "raised", (type(outcome).__name__, str(outcome))
+    return "answer", packed_answer(outcome)
+
+
+def reply(word: str, problem: Op, backend: Backend) -> tuple[Any, ...]:
     """What came of a call: the answer and the arguments that it changed, or how it was refused."""
     before = {name: array.tobytes() for name, array in problem.arrays().items()}
     try:

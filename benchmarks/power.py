@@ -1,6 +1,6 @@
 """Which bugs that libraries were released with the suite catches, after how many cases; and whom it leaves alone.
 
-    python -m benchmarks.power [--seeds N] [--jobs N] [--only GLOB] [--page FILE]
+    python -m benchmarks.power [--seeds N] [--jobs N] [--only GLOB] [--half HALF] [--page FILE]
 
 Runs every backend of the gallery of known bugs (tests/broken/known) and every legal one (tests/broken/legal.py) in the
 default profile in float32, each on its own operations, clause by clause in the order of the specification until one
@@ -57,11 +57,17 @@ def load(file: Path) -> dict[tuple[Any, ...], Result]:
     return kept
 
 
+def half(name: str) -> set[str]:
+    """The ids of the known bugs on which generators and checks were developed, or of the others."""
+    return {bug.id for bug in KNOWN if bug.held_out == (name == "held-out")}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Which known bugs the suite catches; writes docs/power.md")
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default 5)")
     parser.add_argument("--jobs", type=int, default=2, help="processes at once (default 2)")
     parser.add_argument("--only", default="*", help="names of operations, or ids of bugs")
+    parser.add_argument("--half", choices=("development", "held-out"), help="known bugs of one half only")
     parser.add_argument("--page", default="docs/power.md", help="the page to write; empty for none")
     asked = parser.parse_args()
     file = ROOT / "build/power" / f"{fingerprint(*SOURCES)}.jsonl"
@@ -75,7 +81,9 @@ def main() -> int:
                 left = [
                     (kind, id)
                     for kind, id, _ in subjects(op)
-                    if (seed, kind, id, op) not in kept and (fnmatch(op, asked.only) or fnmatch(id, asked.only))
+                    if (seed, kind, id, op) not in kept
+                    and (fnmatch(op, asked.only) or fnmatch(id, asked.only))
+                    and (asked.half is None or id in half(asked.half))
                 ]
                 if left:
                     jobs[pool.submit(unit, seed, op, left, file)] = f"seed {seed} {op}"

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.broken.known import KNOWN, Known
 from tests.broken.legal import LEGAL
@@ -79,17 +79,19 @@ def _summary(known: Sequence[Result], seeds: Sequence[int]) -> str:
     return "\n".join(rows)
 
 
-def _halves(known: Sequence[Result], first: dict[str, list[str]]) -> str:
+def _halves(known: Sequence[Result], first: dict[str, Any]) -> str:
     missed = set(first.get("missed", []))
+    then = first.get("held_out", 0)
     rows = ["| half | bugs | first run | now |", "|---|---:|---:|---:|"]
     for name, out in (("development", False), ("held out", True)):
         bugs = [b for b in KNOWN if b.held_out == out]
-        at_first = sum(b.id not in missed for b in bugs) if first else "-"
+        at_first = f"{then - len(missed)} of {then}" if out and first else ""
         rows.append(f"| {name} | {len(bugs)} | {at_first} | {sum(_caught(known, b, 0) for b in bugs)} |")
     if missed:
-        told = ", ".join(f"{b.id}" + " (held out)" * b.held_out for b in KNOWN if b.id in missed)
-        rows += ["", f"Missed by the first run: {told}."]
+        rows += ["", f"Missed by the first run: {', '.join(sorted(missed))}. What was done then:", ""]
         rows += [f"- {line}" for line in first.get("mended", [])]
+        rows += ["", "Bugs of the catalogue that are not in the gallery:", ""]
+        rows += [f"- {line}" for line in first.get("left_out", [])]
     return "\n".join(rows)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -79,29 +81,58 @@ class Case:
         problem = problem or self.problem
         if isinstance(problem, Composition):
             return problem.follow(lambda layer: self.layer(layer, restore=restore))
-        if not self.backend.offers(problem.name):
-            raise Unsupported(f"the backend has no {problem.name}")
-        with self._clock.stage("backend"):
-            try:
-                if not self.backend.supports(problem):
-                    raise Unsupported("outside the backend's stated domain")
-                return called(self.backend, problem) if restore else self.backend.call(problem)
-            except Unsupported:
-                raise
-            except Lost as lost:
-                raise gone(lost, Evidence(problem, expected=None if problem.random else problem.reference())) from lost
-            except (Exception, SystemExit) as error:
-                text = (str(error).strip().splitlines() or [""])[0][:300]
-                raise Violation(
-                    f"raised {type(error).__name__}",
-                    f"raised {type(error).__name__}: {text}",
-                    Evidence(problem, expected=None if problem.random else problem.reference()),
-                ) from error
+        with self._asking(problem):
+            return called(self.backend, problem) if restore else self.backend.call(problem)
 
-    def answers(self, problem: Op) -> dict[str, Tensor]:
-        """The outputs for a valid problem by name, each of the right type, dtype and shape."""
+    def together(self, problems: Sequence[Op], times: int) -> list[list[dict[str, Tensor]]]:
+        """The outputs for valid problems when as many threads call at once, each so often."""
+        for problem in problems:
+            problem.validate()
+        with self._asking(*problems):
+            found = self.backend.together(problems, times)
+        return [
+            [self._together(problem, outcome) for outcome in mine]
+            for problem, mine in zip(problems, found, strict=True)
+        ]
+
+    def _together(self, problem: Op, outcome: Any) -> dict[str, Tensor]:
+        with self._asking():
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return formed(problem, outcome)
+
+    @contextmanager
+    def _asking(self, *problems: Op) -> Iterator[None]:
+        """While a backend is asked about valid problems in its domain, its exceptions are violations."""
+        first = problems[0] if problems else self.problem
+        try:
+            for problem in problems:
+                if not self.backend.offers(problem.name):
+                    raise Unsupported(f"the backend has no {problem.name}")
+            with self._clock.stage("backend"):
+                for problem in problems:
+                    if not self.backend.supports(problem):
+                        raise Unsupported("outside the backend's stated domain")
+                yield
+        except (Unsupported, Violation):
+            raise
+        except Lost as lost:
+            raise gone(lost, Evidence(first, expected=None if first.random else first.reference())) from lost
+        except (Exception, SystemExit) as error:
+            text = (str(error).strip().splitlines() or [""])[0][:300]
+            raise Violation(
+                f"raised {type(error).__name__}",
+                f"raised {type(error).__name__}: {text}",
+                Evidence(first, expected=None if first.random else first.reference()),
+            ) from error
+
+    def answers(self, problem: Op, handed: Op | None = None) -> dict[str, Tensor]:
+        """The outputs for a valid problem by name, each of the right type, dtype and shape.
+
+        `handed` is the same problem in memory that will hold other values later.
+        """
         problem.validate()
-        answers = formed(problem, self.raw(problem))
+        answers = formed(problem, self.raw(handed or problem))
         if not isinstance(problem, Composition):  # of which the layers are the calls
             self._note(problem, answers)
         return answers
@@ -127,8 +158,9 @@ class Case:
     def outputs(self, problem: Op) -> dict[str, Measured]:
         """The outputs with the error that each may carry. Elements that may overflow carry any."""
         answers = {name: np.array(answer, np.float64) for name, answer in self.answers(problem).items()}
-        bounds = self._oracle.bounds(self._as_read(problem, answers), self._arithmetic(problem))
-        return {name: _measured(value, bounds[name]) for name, value in answers.items()}
+        arithmetic = self._arithmetic(problem)
+        bounds = self._oracle.bounds(self._as_read(problem, answers), arithmetic)
+        return {name: _measured(value, bounds[name], arithmetic) for name, value in answers.items()}
 
     def __call__(self, problem: Op) -> Measured:
         """The first output with the error that it may carry."""
@@ -154,9 +186,18 @@ class Case:
     def rounds_inputs(self) -> bool:
         return self.arithmetic.input_rounding > 0
 
+    @property
+    def smallest(self) -> float:
+        """Where flushing is declared, numbers below this may have become zero."""
+        return self.arithmetic.out.smallest_normal if self.arithmetic.flush_to_zero else 0.0
+
     def _arithmetic(self, problem: Op) -> Arithmetic:
         return self.backend.arithmetic_of(problem)
 
 
-def _measured(value: npt.NDArray[np.float64], bound: Bound) -> Measured:
-    return Measured(value, np.where(bound.overflows | np.isinf(value), np.inf, bound.tolerance))
+def _measured(value: npt.NDArray[np.float64], bound: Bound, arithmetic: Arithmetic) -> Measured:
+    tolerance = np.where(bound.overflows | np.isinf(value), np.inf, bound.tolerance)
+    if arithmetic.flush_to_zero:  # a zero may have been a subnormal
+        least = arithmetic.out.smallest_normal
+        tolerance = np.where((np.abs(value) < least) & (bound.size > 0), np.maximum(tolerance, least), tolerance)
+    return Measured(value, tolerance)

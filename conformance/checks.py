@@ -12,15 +12,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convspec.adapters.watch import LATER
 from convspec.reference import SPECIFIED, Clause, Composition, Op
-from convspec.reference.measured import Measured
 from convspec.reference.op import CORE, STRICT, clause_text
 from convspec.reference.rounding import is_whole
 
+from .call_checks import (
+    calls_in_between_change_nothing,
+    images_are_independent,
+    repeating_a_call_repeats_the_bits,
+    results_are_memory_of_their_own,
+    threads_do_not_disturb_each_other,
+)
 from .case import Case, Inapplicable
 from .compare import Evidence, Violation, agree, formed, judge
 from .layer_checks import answers_stay_as_they_were_given, every_layer_is_within_its_bound, note_spread
+from .special_checks import one_nan_touches_its_field
 
 Tensor = npt.NDArray[Any]
 
@@ -61,34 +67,6 @@ def within_the_bound(case: Case) -> None:
     note_spread(case, answers, truths)
 
 
-def repeating_a_call_repeats_the_bits(case: Case) -> None:
-    """The same call gives the same bits again, unless the backend declares that it does not repeat."""
-    if case.convention("repeatable") == "false":
-        raise Inapplicable("the backend declares that it does not repeat")
-    first = {name: np.array(answer) for name, answer in case.answers(case.problem).items()}
-    for name, answer in case.answers(case.problem).items():
-        if first[name].tobytes() != np.array(answer, order="C").tobytes():
-            agree(case.problem, np.asarray(answer, np.float64), np.asarray(first[name], np.float64), name)
-            raise Violation("not repeatable", "the second call gave other bits than the first", Evidence(case.problem))
-
-
-def images_are_independent(case: Case) -> None:
-    """Each image of a batch gives what it gives alone."""
-    problem = case.problem
-    n = problem.arrays()["x"].shape[0]
-    if n < 2:
-        raise Inapplicable("a batch of one")
-    if isinstance(problem, Composition) and problem.mixes_images:
-        raise Inapplicable("a layer in which images act on each other")
-    k = case.pick.integer(0, n - 1)
-    alone = problem.image(k)
-    whole = case(problem)[k : k + 1]
-    if isinstance(problem, Composition):  # made of the same terms, and bounds of networks cost a lot
-        agree(problem, whole, Measured(case.values(alone), whole.tolerance))
-    else:
-        agree(problem, whole, case(alone))
-
-
 def arguments_are_not_modified(case: Case) -> None:
     """After the call every array argument holds the bits that it held before."""
     arrays = {name: np.array(array) for name, array in case.problem.arrays().items()}
@@ -104,34 +82,41 @@ def arguments_are_not_modified(case: Case) -> None:
 
 
 def views_equal_copies(case: Case) -> None:
-    """An array given as a view (offset, strided, permuted, reversed or expanded) gives what its contiguous
-    copy gives."""
+    """An array given as a view (offset, strided, permuted, sliced, reversed or expanded), or as the very array that is
+    another argument too, gives what its contiguous copy gives."""
     problem = case.problem
+    name = case.pick.one_of(sorted(problem.arrays(), reverse=True))  # x the simplest
+    kind = case.pick.one_of((*VIEWS, SHARED))
+    # Images stored channels last are what kernels meet most, and read by paths of their own: every case has them.
+    first = [("x", case.pick.one_of(("permuted", "sliced")))] * (problem.arrays()["x"].ndim > 2)
+    for view in dict.fromkeys((*first, (name, kind))):
+        _view_equals_copy(case, problem, *view)
+
+
+def _view_equals_copy(case: Case, problem: Op, name: str, kind: str) -> None:
     arrays = problem.arrays()
-    name = case.pick.one_of(sorted(arrays, reverse=True))  # x the simplest
-    kind = case.pick.one_of(tuple(VIEWS))
-    view = VIEWS[kind](arrays[name])
-    case.note = f"{name} is {_AS[kind]}: strides {view.strides} bytes"
+    twin = _twin(problem, name) if kind == SHARED else ""
+    if twin:
+        view = arrays[twin]
+        case.note = f"{name} is the array that {twin} is"
+    else:
+        kind = "offset" if kind == SHARED else kind
+        view = VIEWS[kind](arrays[name])
+        case.note = f"{name} is {_AS[kind]}: strides {view.strides} bytes"
     case.problem = problem.but(**{name: view})
     other = case.outputs(problem.but(**{name: np.array(view, order="C")}))
     for output, found in case.outputs(case.problem).items():
         agree(case.problem, found, other[output], output)
 
 
-def results_are_memory_of_their_own(case: Case) -> None:
-    """A result shares no memory with an argument, and the next call does not change it."""
-    problem = case.problem
-    problem.validate()
-    backwards = {name: np.array(array.reshape(-1)[::-1]) for name, array in problem.arrays().items()}
-    other = problem.but(**{name: backwards[name].reshape(array.shape) for name, array in problem.arrays().items()})
-    case.raw()
-    seen = [what for what in case.backend.seen if what != LATER]  # of this answer, not of one before the case
-    if not other.broken_rules():
-        case.raw(other)
-        seen += case.backend.seen
-    if seen:
-        cause = "an earlier answer was modified" if LATER in seen else "a result that is an argument"
-        raise Violation(cause, "; ".join(dict.fromkeys(seen)), Evidence(problem, direct=False))
+def _twin(problem: Op, name: str) -> str:
+    """Another argument of the same shape that may take the place of this one; empty if there is none."""
+    arrays = problem.arrays()
+    for other, array in arrays.items():
+        same = other != name and array.shape == arrays[name].shape
+        if same and not problem.but(**{name: array}).broken_rules():
+            return other
+    return ""
 
 
 def _offset(array: Tensor) -> Tensor:
@@ -152,6 +137,15 @@ def _permuted(array: Tensor) -> Tensor:
     return np.array(array.transpose(to), order="C").transpose(np.argsort(to))
 
 
+def _sliced(array: Tensor) -> Tensor:
+    """Part of the channels of images that are stored channels last, or of the columns of what is transposed."""
+    to = np.roll(np.arange(array.ndim), -1) if array.ndim < 4 else (0, *range(2, array.ndim), 1)
+    laid = array.transpose(to)
+    base = np.full((*laid.shape[:-1], laid.shape[-1] + 2), -77.0).astype(array.dtype)
+    base[..., 1:-1] = laid
+    return base[..., 1:-1].transpose(np.argsort(to))
+
+
 def _reversed(array: Tensor) -> Tensor:
     backwards = (slice(None, None, -1),) * array.ndim
     return np.array(array[backwards], order="C")[backwards]
@@ -167,13 +161,16 @@ VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
     "permuted": _permuted,
     "reversed": _reversed,
     "expanded": _expanded,
+    "sliced": _sliced,
 }
+SHARED = "shared"
 _AS = {
     "offset": "a view that starts inside a larger buffer",
     "strided": "every second element of a larger buffer",
     "permuted": "a view with its axes stored in another order",
     "reversed": "a view with negative steps",
     "expanded": "one slice repeated along the first axis with step 0",
+    "sliced": "part of a larger array with its axes stored in another order",
 }
 
 Check = Callable[[Case], None]
@@ -189,18 +186,36 @@ CHECKS: tuple[tuple[Check, str, str], ...] = (
     (views_equal_copies, CORE, "GEN-11"),
     (repeating_a_call_repeats_the_bits, CORE, "GEN-09"),
     (results_are_memory_of_their_own, STRICT, "GEN-20"),
+    (calls_in_between_change_nothing, CORE, "GEN-21"),
+    (threads_do_not_disturb_each_other, STRICT, "GEN-22"),
+    (one_nan_touches_its_field, STRICT, "GEN-18"),
 )
 
-# What is looked at in networks: of a view or a dtype, each layer's own check says as much.
+# What is not looked at in networks: each layer's own check says as much.
+OF_LAYERS = (
+    dtype_is_that_of_x,
+    views_equal_copies,
+    results_are_memory_of_their_own,
+    calls_in_between_change_nothing,
+    threads_do_not_disturb_each_other,
+    one_nan_touches_its_field,
+)
 OF_NETWORKS: tuple[tuple[Check, str, str], ...] = (
     (every_layer_is_within_its_bound, CORE, "GEN-07, BLK-01"),
     *(
         (check, level, source + ", LAW-A9" * (check is images_are_independent))
         for check, level, source in CHECKS
-        if check not in (dtype_is_that_of_x, views_equal_copies, results_are_memory_of_their_own)
+        if check not in OF_LAYERS
     ),
     (answers_stay_as_they_were_given, STRICT, "GEN-10"),
 )
+
+
+def checks_of(op: type[Op]) -> tuple[tuple[Check, str, str], ...]:
+    """The checks that make sense for an operation."""
+    checks = OF_NETWORKS if issubclass(op, Composition) else CHECKS
+    absent = [images_are_independent] * (not op.has_batch) + [one_nan_touches_its_field] * (not op.spreads)
+    return tuple(entry for entry in checks if entry[0] not in absent)
 
 
 def clauses_of(op: type[Op], level: str = STRICT) -> tuple[Clause, ...]:
@@ -214,8 +229,7 @@ def clauses_of(op: type[Op], level: str = STRICT) -> tuple[Clause, ...]:
             source=source,
             enforce=check,
         )
-        for check, wanted, source in (OF_NETWORKS if issubclass(op, Composition) else CHECKS)
-        if op.has_batch or check is not images_are_independent
+        for check, wanted, source in checks_of(op)
     ]
     kinds = ("rule", "example", "edge", "law")
     own = sorted(op.clauses, key=lambda c: kinds.index(c.kind))

@@ -187,8 +187,11 @@ def wrong_values(
     return Violation(cause, message, evidence)
 
 
-def agree(problem: Op, left: Measured | Array, right: Measured | Array, output: str = "") -> None:
-    """Both sides of a law must agree within what each of them may be off. Raises Violation otherwise."""
+def agree(problem: Op, left: Measured | Array, right: Measured | Array, output: str = "", flushed: float = 0.0) -> None:
+    """Both sides of a law must agree within what each of them may be off. Raises Violation otherwise.
+
+    Numbers on both sides that are smaller than `flushed` may have become zero on either.
+    """
     left = left if isinstance(left, Measured) else Measured(left)
     right = right if isinstance(right, Measured) else Measured(right)
     if left.shape != right.shape:
@@ -199,6 +202,7 @@ def agree(problem: Op, left: Measured | Array, right: Measured | Array, output: 
     with np.errstate(invalid="ignore"):
         same = (np.isnan(left.value) & np.isnan(right.value)) | (left.value == right.value)
         ok = same | np.isposinf(bound) | (np.abs(left.value - right.value) <= bound)
+        ok |= np.maximum(np.abs(left.value), np.abs(right.value)) < flushed
     if not np.all(ok):
         violation = wrong_values(problem, left.value, right.value, bound, ~ok, "the other side gives", output)
         assert violation.evidence is not None

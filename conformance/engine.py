@@ -10,15 +10,27 @@ from dataclasses import dataclass, field, replace
 from convspec.adapters import Backend, Unsupported
 from convspec.reference import SPECIFIED, Clause, Op
 from convspec.reference.pick import Pick, ReplayPick
+from convspec.reference.rounding import name_of
+from convspec.reports.drawn import Drawn
 from convspec.reports.record import Cases, Cell, Failure
 
 from .compare import Violation
+from .cover.drawn import drawn
+from .cover.table import Classes
 from .expectations import ENOUGH_TO_BE_FIXED, Expectation
 from .reproduce import Found, describe
 from .settings import THIN, Settings
-from .shrink import shrink
 from .sweep import Clock, Oracle, Sweep
 from .trial import Trial, outcome
+
+# The clauses about values try every stored row, also where that is more than the cases of a clause.
+ALL_ROWS = (".exact_on_integers", ".within_the_bound")
+
+# And each of them with data that it can tell most from: a rare class may be in one row alone.
+KINDS_OF = {
+    "exact_on_integers": ("integers", "wide", "integers", "signs"),
+    "within_the_bound": ("normal", "dominant", "normal", "cancel", "spread"),
+}
 
 # How far past the frozen list to draw, in multiples of its length, for a backend or a law whose domain is narrow.
 MORE = 4
@@ -41,9 +53,19 @@ class Verdict:
 
 
 @dataclass
+class _Failed:
+    """A case that failed: its size, and what it was drawn from."""
+
+    elements: int
+    choices: list[int]
+    violation: Violation
+    budget: int = 0
+
+
+@dataclass
 class _Tried:
     cases: Cases = field(default_factory=Cases)
-    failures: list[tuple[int, list[int], Violation]] = field(default_factory=list)
+    failures: list[_Failed] = field(default_factory=list)
     explained: list[str] = field(default_factory=list)
     survived: int = 0  # cases that passed though a known deviation was to be expected of them
     reasons: dict[str, str] = field(default_factory=dict)  # the first of each result
@@ -56,6 +78,8 @@ class Engine:
         self.settings = settings
         self.expected = expected or {}
         self.fingerprints: dict[str, str] = {}
+        self.classes: dict[tuple[str, str], list[Classes]] = {}  # of the problems of each operation and dtype
+        self.tried: Counter[tuple[str, str]] = Counter()  # how far down the list of problems clauses went
         self.clock = Clock()
         self.oracle = Oracle(self.clock)
         self._failed: Counter[tuple[str, str]] = Counter()
@@ -67,8 +91,18 @@ class Engine:
         key = op.name, dtype
         if key not in self._sweeps:
             self._sweeps = {key: Sweep(op, dtype, self.settings, self.clock)}
-            self.fingerprints[f"{op.name} {dtype}"] = self._sweeps[key].fingerprint(self.settings.examples)
+            self.fingerprints[f"{op.name} {dtype}"] = self._sweeps[key].fingerprint()
+            self.classes[key] = self._sweeps[key].classes() if op.features else []
         return self._sweeps[key]
+
+    def drawn(self) -> list[Drawn]:
+        """What the problems were that clauses could try, of each operation and dtype that says so."""
+        triples = self.settings.profile.name == "thorough"
+        return [
+            drawn(op, dtype, classes[: self.tried[op, dtype]], triples=triples)
+            for (op, dtype), classes in self.classes.items()
+            if classes and self.tried[op, dtype]
+        ]
 
     def run(self, clause: Clause, backend: Backend, dtype: str) -> Verdict:
         """Try a clause on its cases. Never raises for what a backend does."""
@@ -89,14 +123,18 @@ class Engine:
 
     def _cases(self, trial: Trial, sweep: Sweep) -> _Tried:
         tried, wanted = _Tried(), self.settings.examples
+        listed = sweep.whole if trial.clause.name.endswith(ALL_ROWS) else wanted
+        here = trial.op.name, name_of(trial.dtype)
+        self.tried[here] = max(self.tried[here], listed)
+        kinds = KINDS_OF.get(trial.clause.name.partition(".")[2], ()) if self.settings.profile.name != "smoke" else ()
         cases = tried.cases
         index = 0
-        while index < wanted or (cases.executed < wanted and index < MORE * wanted):
-            problem, choices = sweep.problem(index)
+        while index < listed or (cases.executed < wanted and index < MORE * wanted):
+            problem, choices = sweep.row(index, kinds)
             pick = sweep.pick(f"{self.settings.seed}/{trial.clause.name}/{sweep.dtype}/{index}")
             result, violation, reason = outcome(trial, problem, pick)
             cases.drawn += 1
-            cases.extra += index >= wanted
+            cases.extra += index >= listed
             setattr(cases, result, getattr(cases, result) + 1)
             cases.executed = cases.passed + cases.failed
             tried.reasons.setdefault(result, reason)
@@ -107,7 +145,8 @@ class Engine:
                 tried.survived += self._awaited(trial, problem)
             elif violation is not None:
                 own = pick.choices if trial.clause.kind == "edge" else choices + pick.choices
-                tried.failures.append((_elements(violation, problem), own, violation))
+                budget = sweep.budget(None if trial.clause.kind == "edge" else index)
+                tried.failures.append(_Failed(_elements(violation, problem), own, violation, budget))
                 cases.to_failure = cases.to_failure or cases.executed
                 if violation.status == "timeout":
                     self._hung[trial.backend.key, trial.op.name] += 1
@@ -141,7 +180,7 @@ class Engine:
                 if explanation is not None:
                     tried.explained.append(explanation)
                 else:
-                    tried.failures.append((problem.elements(), [], violation))
+                    tried.failures.append(_Failed(problem.elements(), [], violation))
             cases.executed = cases.passed + cases.failed
             cases.to_failure = cases.to_failure or cases.executed * bool(tried.failures)
         return tried
@@ -183,15 +222,16 @@ class Engine:
 
     def _smallest(self, trial: Trial, tried: _Tried, dtype: str) -> tuple[Failure, str]:
         worst = _worst(tried)
-        elements, choices, violation = min((f for f in tried.failures if f[2].status == worst), key=lambda f: f[0])
-        budget = self.sweep(trial.op, dtype).budget
-        found = Found(trial, violation, choices, elements, budget=budget)
+        first = min((f for f in tried.failures if f.violation.status == worst), key=lambda f: f.elements)
+        found = Found(trial, first.violation, first.choices, first.elements, budget=first.budget)
         if trial.clause.kind != "example":
             with self.clock.stage("shrinking"):
                 found = self._shrunk(trial, found)
         return describe(found, dtype)
 
     def _shrunk(self, trial: Trial, found: Found) -> Found:
+        from .shrink import shrink  # takes Hypothesis with it, which a run without failures does not need
+
         # The first failures of an operation are shrunk with care; a backend that fails everything, quickly.
         calls = self.settings.shrink_calls if self._failed[trial.backend.key, trial.op.name] < CAREFUL else HASTY_CALLS
 
@@ -224,7 +264,7 @@ class Engine:
 
 def _worst(tried: _Tried) -> str:
     """What became of a clause with failures: to lose the process is worse than a wrong answer."""
-    seen = {violation.status for _, _, violation in tried.failures}
+    seen = {failed.violation.status for failed in tried.failures}
     return next(status for status in ("crash", "timeout", "fail") if status in seen)
 
 

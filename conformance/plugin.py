@@ -95,7 +95,7 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     output = getattr(node, "workeroutput", {})
-    node.config.stash[SESSION].add_worker(output.get("convspec_stages", {}), output.get("convspec_cases", {}))
+    node.config.stash[SESSION].add_worker(output.get("convspec_measured", {}))
 
 
 def run_item(item: Item, config: pytest.Config) -> None:
@@ -118,7 +118,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     if ours.is_worker:
         output: dict[str, Any] = session.config.workeroutput  # type: ignore[attr-defined]
-        output["convspec_stages"], output["convspec_cases"] = ours.measured()
+        output["convspec_measured"] = ours.measured()
         ours.close()
         return
     cells: list[Cell] = ours.finish(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)

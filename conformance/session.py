@@ -10,9 +10,14 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from convspec.adapters import Backend, load_apart
 from convspec.reference import SPECIFIED, Clause
+from convspec.reference.rounding import FORMATS
+from convspec.reports.drawn import Drawn
 from convspec.reports.page import write_page
 from convspec.reports.record import (
     BackendInfo,
@@ -80,6 +85,7 @@ class Session:
         self._info: RunInfo | None = None
         self._began = time.monotonic()
         self._cases: dict[str, str] = {}
+        self._drawn: dict[tuple[str, str], Drawn] = {}
 
     def items(self) -> list[Item]:
         """Every cell that was asked for and that a backend has: by operation and dtype, so that problems are shared."""
@@ -144,19 +150,31 @@ class Session:
     def write(self, cell: Cell) -> None:
         self.folder.add_cell(cell)
 
-    def measured(self) -> tuple[dict[str, float], dict[str, str]]:
-        """Seconds per stage and the fingerprints of the frozen lists, from this process."""
-        return dict(self.engine.clock.seconds), dict(self.engine.fingerprints)
+    def measured(self) -> dict[str, Any]:
+        """From this process, as plain data: seconds per stage, the fingerprints of the frozen lists, what they hold."""
+        drawn = msgspec.to_builtins(self.engine.drawn())
+        return {"stages": dict(self.engine.clock.seconds), "cases": dict(self.engine.fingerprints), "drawn": drawn}
 
-    def add_worker(self, stages: dict[str, float], cases: dict[str, str]) -> None:
-        for name, seconds in stages.items():
+    def add_worker(self, measured: dict[str, Any]) -> None:
+        """Add what a process measured; of an operation and dtype in several processes, the longest list counts."""
+        for name, seconds in measured.get("stages", {}).items():
             self.stages[name] = self.stages.get(name, 0.0) + seconds
-        self._cases |= cases
+        self._cases |= measured.get("cases", {})
+        for one in msgspec.convert(measured.get("drawn", []), list[Drawn]):
+            known = self._drawn.get((one.op, one.dtype))
+            if known is None or one.problems > known.problems:
+                self._drawn[one.op, one.dtype] = one
+
+    @property
+    def drawn(self) -> list[Drawn]:
+        """What was drawn, by operation and dtype, in the order of the specification."""
+        order = [op.name for op in SPECIFIED]
+        return sorted(self._drawn.values(), key=lambda d: (order.index(d.op), list(FORMATS).index(d.dtype)))
 
     def finish(self, interrupted: bool) -> list[Cell]:
         """Gather the record, write the page, and return the cells."""
         assert self._info is not None
-        self.add_worker(*self.measured())
+        self.add_worker(self.measured())
         info = self._info
         info.finished = _now()
         info.duration_s = round(time.monotonic() - self._began, 3)
@@ -164,6 +182,7 @@ class Session:
         info.planned_cells = self.planned
         info.interrupted = interrupted
         write_json(self.folder.path / "cases.json", dict(sorted(self._cases.items())))
+        write_json(self.folder.path / "coverage.json", self.drawn)
         done = len(read_run(self.folder.path).cells)
         info.complete = not interrupted and done >= self.planned
         self.folder.finish(info)
@@ -209,7 +228,7 @@ def environment() -> dict[str, str]:
         "python": sys.version.split()[0],
     }
     for package in ("numpy", "ml_dtypes", "hypothesis", "pytest", "torch"):
-        if package in sys.modules:
+        if package in sys.modules or package == "hypothesis":  # loaded when a failure is to be made smaller
             facts[package] = _version(package)
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "CC"):
         if variable in os.environ:

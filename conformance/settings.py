@@ -33,3 +33,8 @@ class Settings:
     level: str = "strict"
     shrink_calls: int = 500
     shrink_seconds: float = 5.0
+
+    @property
+    def whole_rows(self) -> bool:
+        """Do the clauses about values try all stored rows, if those are more than the cases of a clause?"""
+        return self.examples >= self.profile.examples

@@ -10,16 +10,15 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import SkipTest
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, find, settings
-from hypothesis import strategies as st
-from hypothesis.database import InMemoryExampleDatabase, choices_to_bytes
-from hypothesis.errors import Flaky, NoSuchExample
 
 from convspec.reference.pick import Pick
+
+if TYPE_CHECKING:
+    from hypothesis import strategies as st
 
 KEY = b"convspec"
 
@@ -35,6 +34,8 @@ class _HypothesisPick(Pick):
         self._draw = draw
 
     def choose(self, count: int, weights: Sequence[float] | None) -> int:
+        from hypothesis import strategies as st
+
         index = self._draw(st.integers(0, count - 1))
         self.choices.append(index)
         return index
@@ -62,6 +63,12 @@ def shrink(
     `fails(pick)` makes the case and returns the number of its input elements if it fails, else None. Simplest means
     what Hypothesis ends with, unless a case met on the way was far smaller.
     """
+    # Here and not above: half a second that a run without failures need not spend.
+    from hypothesis import HealthCheck, Phase, find, settings
+    from hypothesis import strategies as st
+    from hypothesis.database import InMemoryExampleDatabase, choices_to_bytes
+    from hypothesis.errors import Flaky, NoSuchExample
+
     best: tuple[int, list[int]] | None = None
     last: list[tuple[int, list[int]]] = []
     calls = 0

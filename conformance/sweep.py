@@ -12,9 +12,11 @@ from contextlib import contextmanager
 import numpy as np
 
 from convspec.reference import Op
+from convspec.reference.features import classes_of
 from convspec.reference.pick import RandomPick
-from convspec.reference.rounding import Arithmetic, Bound, dtype_named
+from convspec.reference.rounding import Arithmetic, Bound, dtype_named, name_of
 
+from . import cover
 from .compare import Array, Truth
 from .settings import Settings
 
@@ -102,7 +104,7 @@ def digest(problem: Op) -> bytes:
         parts = hashlib.blake2b(repr((problem.name, problem.parameters(), read_as)).encode(), digest_size=16)
         arrays = problem.arrays() | {k: v for k, v in problem.reading.items() if isinstance(v, np.ndarray)}
         for name, array in arrays.items():
-            parts.update(f"{name}{array.dtype}{array.shape}".encode())
+            parts.update(f"{name}{name_of(array.dtype)}{array.shape}".encode())
             parts.update(array.tobytes())
         key = parts.digest()
         problem.__dict__["_digest"] = key
@@ -110,31 +112,64 @@ def digest(problem: Op) -> bytes:
 
 
 class Sweep:
-    """The list of problems of one operation and dtype: equal seeds give equal lists, whatever the backend."""
+    """The list of problems of one operation and dtype: equal seeds give equal lists, whatever the backend.
+
+    First come the stored rows, whose parameters hold every pair of classes (in the thorough profile every triple), with
+    values of this seed; then problems drawn at random.
+    """
 
     def __init__(self, op: type[Op], dtype: str, settings: Settings, clock: Clock) -> None:
         self.op = op
         self.dtype = dtype_named(dtype)
-        self.budget = settings.profile.budget // (4 if dtype == "float64" else 1)
+        self.rows = cover.rows_of(op.name, settings.profile.name == "thorough")
+        self.whole = max(settings.examples, len(self.rows) if settings.whole_rows else 0)
+        self._budget = settings.profile.budget // (4 if dtype == "float64" else 1)
         self._seed = f"{settings.seed}/{op.name}/{dtype}"
         self._clock = clock
         self._drawn: list[tuple[Op, list[int]]] = []
+        self._of_kinds: dict[tuple[int, tuple[str, ...]], tuple[Op, list[int]]] = {}
 
     def problem(self, index: int) -> tuple[Op, list[int]]:
         """The problem at this place in the list, and the choices that it was drawn from."""
         while len(self._drawn) <= index:
             with self._clock.stage("drawing"):
-                pick = self.pick(f"{self._seed}/{len(self._drawn)}")
-                self._drawn.append((self.op.draw(pick), pick.choices))
+                at = len(self._drawn)
+                seed = f"{self._seed}/{at}"
+                if at < len(self.rows):
+                    problem, pick = cover.problem_of(self.op, self.rows[at], self.dtype, seed)
+                    self._drawn.append((problem, pick.choices))
+                else:
+                    chosen = self.pick(seed)
+                    self._drawn.append((self.op.draw(chosen), chosen.choices))
         return self._drawn[index]
+
+    def row(self, index: int, kinds: tuple[str, ...]) -> tuple[Op, list[int]]:
+        """The problem at this place in the list, if it is one of the rows, with data of these kinds."""
+        if index >= len(self.rows) or not kinds:
+            return self.problem(index)
+        key = index, kinds
+        if key not in self._of_kinds:
+            with self._clock.stage("drawing"):
+                seed = f"{self._seed}/{index}/{kinds[0]}"
+                problem, pick = cover.problem_of(self.op, self.rows[index], self.dtype, seed, kinds)
+                self._of_kinds[key] = problem, pick.choices
+        return self._of_kinds[key]
+
+    def budget(self, index: int | None = None) -> int:
+        """The multiplications that a problem may take: one at this place in the list, or any other."""
+        return self._budget if index is None or index >= len(self.rows) else cover.BUDGET
 
     def pick(self, seed: str) -> RandomPick:
         """A generator of further choices about one case of a clause."""
-        return RandomPick(seed, self.dtype, self.budget)
+        return RandomPick(seed, self.dtype, self._budget)
 
-    def fingerprint(self, count: int) -> str:
-        """SHA-256 of the first problems of the list."""
+    def classes(self) -> list[tuple[str | None, ...]]:
+        """The classes of the problems of the list, as far as clauses may try them."""
+        return [classes_of(self.problem(index)[0]) for index in range(self.whole)]
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the problems of the list, as far as clauses may try them."""
         whole = hashlib.sha256()
-        for index in range(count):
+        for index in range(self.whole):
             whole.update(digest(self.problem(index)[0]))
         return whole.hexdigest()

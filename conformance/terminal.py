@@ -48,6 +48,8 @@ def summarise(session: Session, terminal: Any) -> None:
     for line in _notes(cells):
         terminal.write_line(line)
     terminal.write_line("")
+    for line in _lacking(session):
+        terminal.write_line(line)
     stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in session.stages.items())
     terminal.write_line(f"time     {stages}")
     if session.report is not None:
@@ -128,6 +130,17 @@ def _notes(cells: list[Cell]) -> list[str]:
         if isinstance(c.rms, float) and not c.rms <= FAR_FROM_THE_MODEL
     ]
     return ["", *lines] if lines else []
+
+
+def _lacking(session: Session) -> list[str]:
+    """One line, if classes or pairs of classes were not drawn that the rules allow."""
+    lacking = {f"{d.op} {d.dtype}": len(d.unmet) + len(d.unmet_pairs) for d in session.drawn}
+    lacking = {name: count for name, count in lacking.items() if count}
+    if not lacking:
+        return []
+    worst = sorted(lacking, key=lambda name: -lacking[name])[:3]
+    named = ", ".join(f"{name} {lacking[name]}" for name in worst) + (", ..." if len(lacking) > 3 else "")
+    return [f"drawn    {sum(lacking.values())} classes and pairs that the rules allow were not: {named}"]
 
 
 def _count(n: int, what: str) -> str:

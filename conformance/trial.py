@@ -86,7 +86,8 @@ class Trial:
             raise Inapplicable("the law says nothing about this problem")
         if not np.size(sides[0].value if hasattr(sides[0], "value") else sides[0]):
             raise Inapplicable("nothing to compare")
-        agree(case.problem, *sides)
+        left, right = sides
+        agree(case.problem, left, right, flushed=case.smallest)
 
     def _edge(self, case: Case) -> None:
         case.problem = self.clause.enforce(case.pick)

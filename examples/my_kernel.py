@@ -1,6 +1,6 @@
 """The smallest useful backend: a direct convolution, one image and one group at a time.
 
-    pytest conformance/ --backend=examples/my_kernel.py --op conv2d
+pytest conformance/ --backend=examples/my_kernel.py --op conv2d
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """A convolution with one bug, to see what a failure looks like: the two strides are swapped.
 
-    pytest conformance/ --backend=examples/swapped_strides.py --op conv2d
+pytest conformance/ --backend=examples/swapped_strides.py --op conv2d
 """
 
 import numpy as np

@@ -10,6 +10,7 @@ Usable alone, with NumPy only::
 from .avg_pool2d import AvgPool2d
 from .avg_pool2d_backward import AvgPool2dBackward
 from .batch_norm2d import BatchNorm2d
+from .batch_norm2d_backward import BatchNorm2dBackward
 from .composition import Composition
 from .conv2d import Conv2d
 from .conv2d_backward import Conv2dBackward
@@ -18,8 +19,10 @@ from .convolve2d import Convolve2d
 from .dropout import Dropout
 from .dropout2d import Dropout2d
 from .group_norm import GroupNorm
+from .group_norm_backward import GroupNormBackward
 from .instance_norm2d import InstanceNorm2d
 from .layer_norm import LayerNorm
+from .layer_norm_backward import LayerNormBackward
 from .lenet5 import LeNet5
 from .linear import Linear
 from .linear_backward import LinearBackward
@@ -59,6 +62,9 @@ OPS: tuple[type[Op], ...] = (
     ReluBackward,
     AvgPool2dBackward,
     MaxPool2dBackward,
+    BatchNorm2dBackward,
+    LayerNormBackward,
+    GroupNormBackward,
 )
 
 # Networks made of them: a backend that has the operations is asked for these too.
@@ -74,6 +80,7 @@ __all__ = [
     "AvgPool2d",
     "AvgPool2dBackward",
     "BatchNorm2d",
+    "BatchNorm2dBackward",
     "Clause",
     "Composition",
     "Conv2d",
@@ -83,9 +90,11 @@ __all__ = [
     "Dropout",
     "Dropout2d",
     "GroupNorm",
+    "GroupNormBackward",
     "InstanceNorm2d",
     "InvalidProblem",
     "LayerNorm",
+    "LayerNormBackward",
     "LeNet5",
     "Linear",
     "LinearBackward",

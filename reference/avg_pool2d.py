@@ -8,10 +8,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from . import pool
+from . import pool, pool_features
 from .conv2d import Conv2d
 from .dot import BETTER_THAN_DOUBLE
 from .examples import POOLING, image, output
+from .features import flag
 from .laws import combined, parts, small
 from .max_pool2d import MaxPool2d
 from .measured import Measured, sum_of_products, two_product
@@ -46,6 +47,12 @@ class AvgPool2d(Op):
     ceil_mode: bool = False  # whether the size is rounded up
     count_include_pad: bool = True  # whether padding counts in the divisor
 
+    spreads = "adds"
+    features = (
+        *pool_features.features(dilated=False),
+        flag("counts_padding", lambda problem: problem.count_include_pad),
+    )
+    excluded = pool_features.EXCLUDED
     chapters = (pool,)
 
     @property
@@ -112,7 +119,7 @@ class AvgPool2d(Op):
             reference = BETTER_THAN_DOUBLE if self.dtype == np.float64 else FORMATS["float64"].unit
             error = error + (terms + 2) * reference * magnitude / d + (terms + 1) * acc.spacing / 2 + out.spacing / 2
             if arithmetic.flush_to_zero:
-                error = error + 2 * terms * acc.smallest_normal
+                error = error + terms * (2 * acc.smallest_normal + out.smallest_normal)
             overflows: Mask = ~(partial + error < acc.largest)
         error = np.where(magnitude == 0, 0.0, error)
         bound = Bound(error, magnitude == 0, overflows, np.abs(total / d) + magnitude / d)

@@ -13,6 +13,7 @@ from .avg_pool2d import AvgPool2d
 from .backward import Backward, HiLo
 from .dot import BETTER_THAN_DOUBLE
 from .examples import image, output
+from .features import of_forward
 from .measured import two_product
 from .op import Op, Padding, Pair, Run, Sides, Tensor, example, law, operation
 from .pick import Pick
@@ -44,7 +45,10 @@ class AvgPool2dBackward(Backward):
     count_include_pad: bool = True  # whether padding counts in the divisor
     grad_output: Tensor  # (N, C, I, J) the gradient of the output
 
+    spreads = "adds"
     fresh = False
+    features = of_forward(AvgPool2d.features)
+    excluded = AvgPool2d.excluded
     chapters = (backward.of_forward(AvgPool2d), backward_clauses, pool_backward_clauses)
     the_gradient_is_the_adjoint = backward_laws.the_gradient_is_the_adjoint
 
@@ -102,7 +106,7 @@ class AvgPool2dBackward(Backward):
             reference = BETTER_THAN_DOUBLE if self.dtype == np.float64 else FORMATS["float64"].unit
             error = error + (terms + 2) * reference * magnitude + 2 * terms * acc.spacing + out.spacing / 2
             if arithmetic.flush_to_zero:
-                error = error + 3 * terms * acc.smallest_normal
+                error = error + terms * (3 * acc.smallest_normal + out.smallest_normal)
             overflows: Mask = ~(d.max(initial=1) * (partial + error) < acc.largest)
         error = np.where(magnitude == 0, 0.0, error)
         bound = Bound(error, magnitude == 0, overflows, np.abs(y) + magnitude)

@@ -175,7 +175,7 @@ def joined(outputs: dict[str, Measured]) -> Measured:
 
 def inner(measured: Measured, known: Tensor) -> Measured:
     """The inner product with a known array; of what may have overflowed nothing is known."""
-    if not np.isfinite(measured.value).all():
+    if not (np.isfinite(measured.value).all() and np.isfinite(measured.tolerance).all()):
         return Measured(np.zeros(()), np.inf)
     return (measured * as_float(known)).rearranged(np.ravel).sum(0)
 

@@ -15,6 +15,7 @@ from . import (
     channel_clauses,
     normalize,
     normalize_clauses,
+    normalize_features,
     running,
     running_clauses,
 )
@@ -59,8 +60,11 @@ class BatchNorm2d(Op):
     momentum: float = 0.1  # the weight of the new value in the running statistics
     eps: float = 1e-5  # added to the variance
 
+    spreads = "mixes"
     has_batch = False  # in training every image depends on all
     outputs = running.OUTPUTS
+    features = normalize_features.BATCH
+    excluded = normalize_features.NOT_BATCH
     chapters = (
         channel_clauses,
         running_clauses,
@@ -112,6 +116,9 @@ class BatchNorm2d(Op):
         learns = self.held is None and self.x.size > 0
         off = errors(found_in(self), self.sets.count, arithmetic) if learns else None
         return {"y": normalize.judgement(self, arithmetic, off)} | running.judgements(self, arithmetic, off)
+
+    def weighs(self, output: str) -> bool:
+        return output == "y" or self.momentum not in (0, 1)
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

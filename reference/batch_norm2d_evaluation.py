@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -14,9 +14,12 @@ from .running_clauses import before, remembering, stored
 
 if TYPE_CHECKING:
     from .batch_norm2d import BatchNorm2d
+    from .batch_norm2d_backward import BatchNorm2dBackward
+
+Evaluable = TypeVar("Evaluable", "BatchNorm2d", "BatchNorm2dBackward")
 
 
-def evaluated(problem: BatchNorm2d) -> BatchNorm2d:
+def evaluated(problem: Evaluable) -> Evaluable:
     """The problem in evaluation, with the statistics before the first step where it has none."""
     c = problem.x.shape[1]
     if problem.running_mean is None:
@@ -124,7 +127,7 @@ def one_value_in_evaluation(cls: Any, pick: Pick) -> BatchNorm2d:
 @edge("BN-17", STRICT)
 def a_running_variance_of_zero(cls: Any, pick: Pick) -> BatchNorm2d:
     """A channel that never varied has a running variance of zero; eps keeps its root from zero."""
-    here = evaluated(cls.draw(pick))
+    here: BatchNorm2d = evaluated(cls.draw(pick))
     return here.but(running_var=np.zeros(here.x.shape[1], here.dtype), eps=here.eps or 1e-5)
 
 

@@ -7,13 +7,13 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from . import conv2d_compositions, conv2d_equals, conv2d_examples, conv2d_laws, conv2d_shifts, rules
+from . import conv2d_compositions, conv2d_equals, conv2d_examples, conv2d_features, conv2d_laws, conv2d_shifts, rules
 from .dot import as_float, exact_dot, judge_dot
 from .op import CORE, STRICT, Op, Padding, Pair, Shape, Tensor, operation, rule
 from .pad2d import MODES, mode_allows, padded
 from .pick import Pick
 from .rounding import Arithmetic, Bound
-from .window import STRETCHED, Window, windows
+from .window import STRETCHED, USUAL, WIDE, Window, thrifty, windows
 
 Array = npt.NDArray[np.float64]
 
@@ -45,6 +45,9 @@ class Conv2d(Op):
     dilation: Pair = (1, 1)  # (rows, columns) from one tap to the next
     groups: int = 1  # blocks of channels, each with filters of its own
 
+    spreads = "adds"
+    features = conv2d_features.FEATURES
+    excluded = conv2d_features.EXCLUDED
     chapters = (conv2d_examples, conv2d_laws, conv2d_equals, conv2d_compositions, conv2d_shifts)
 
     @property
@@ -109,30 +112,29 @@ class Conv2d(Op):
     @classmethod
     def draw(cls, pick: Pick) -> Self:
         groups = 1 + pick.one_of((0, 1, 2, 3), (55, 20, 15, 10))
-        stretch = pick.one_of(("", "channels", "filters", "rows", "columns"), (72, 8, 8, 6, 6))
         # Kernels have paths of their own for one channel per group and for square filters: both are drawn on purpose.
         special = pick.one_of(("", "depthwise", "square"), (72, 16, 12))
+        usual = pick.one_of(USUAL, (54, 14, 11, 6, 5, 6, 4))
+        large = pick.one_of(("", "channels", "filters", "channels, filters"), (82, 7, 7, 4))
+        long = pick.one_of(("", "rows", "columns"), (88, 5, 7))
+        mode = pick.one_of(MODES, (52, 16, 16, 16))
         n = pick.integer(1, 3)
-        c = pick.one_of(STRETCHED) if stretch == "channels" else pick.integer(1, 4, unlike=(n,))
-        k = pick.one_of(STRETCHED) if stretch == "filters" else pick.integer(1, 4, unlike=(n, c))
+        c = pick.one_of(STRETCHED) if "channels" in large else pick.integer(1, 4, unlike=(n,))
+        k = pick.one_of(STRETCHED) if "filters" in large else pick.integer(1, 4, unlike=(n, c))
         if special == "depthwise":
-            groups, c = groups + 1, 1
+            groups, c = c if "channels" in large else groups + 1, 1
         elif special == "square":
             k = c
-        rows = Window.draw(pick, unlike=(n, c * groups), stretch=stretch == "rows")
-        columns = Window.draw(pick, unlike=(n, c * groups, rows.length), stretch=stretch == "columns")
-        mode = pick.one_of(MODES, (52, 16, 16, 16))
-        h, w = (_lengthened(axis, mode) for axis in (rows, columns))
+        axes: list[Window] = []
+        for name, sizes in (("rows", STRETCHED), ("columns", WIDE)):
+            unlike = (n, c * groups, *(axis.length for axis in axes))
+            stretch = sizes if long == name else ()
+            axes.append(Window.draw(pick, unlike=unlike, stretch=stretch, mode=mode, usual=usual))
         bias = pick.flag(0.6)
-        terms = c * rows.taps * columns.taps
-        # Keep within the budget of multiplications by taking fewer images, then fewer filters, then channels.
-        outputs = rows.count * columns.count * groups
-        while outputs * terms * n * k > pick.budget and n * k * c > 1:
-            n, k, c = (1, k, c) if n > 1 else (n, (k + 1) // 2, c) if k > 1 else (n, k, (c + 1) // 2)
-            terms = c * rows.taps * columns.taps
-        data = pick.data(terms)
+        n, c, k, rows, columns = thrifty(pick.budget // groups, n, c, k, axes[0], axes[1], large + long, mode)
+        data = pick.data(c * rows.taps * columns.taps)
         return cls(
-            x=data.array((n, groups * c, h, w)),
+            x=data.array((n, groups * c, rows.length, columns.length)),
             weight=data.array((groups * k, c, rows.taps, columns.taps), "weight"),
             bias=data.array((groups * k,), "bias") if bias else None,
             stride=(rows.stride, columns.stride),
@@ -234,11 +236,6 @@ class Conv2d(Op):
     def there_is_something_to_repeat(self) -> bool:
         """With padding mode replicate, an axis that is padded has at least one element."""
         return self.padding_mode != "replicate" or _mode_fits(self)
-
-
-def _lengthened(axis: Window, mode: str) -> int:
-    least = {"reflect": max(axis.before, axis.after) + 1, "circular": max(axis.before, axis.after)}.get(mode, 1)
-    return max(axis.length, least)
 
 
 def _mode_fits(problem: Conv2d) -> bool:

@@ -11,6 +11,7 @@ from . import backward, backward_clauses, backward_laws, backward_parameters, co
 from .backward import Backward, HiLo, Products
 from .conv2d import Conv2d
 from .dot import exact_dot
+from .features import of_forward
 from .op import Padding, Pair, Tensor, operation
 from .pick import Pick
 from .rounding import Arithmetic, Bound
@@ -48,8 +49,11 @@ class Conv2dBackward(Backward):
     groups: int = 1  # blocks of channels, each with filters of its own
     grad_output: Tensor  # (N, K, I, J) the gradient of the output
 
+    spreads = "adds"
     outputs = backward.PARAMETERS
     shared = (0, 2, 3)
+    features = of_forward(Conv2d.features)
+    excluded = Conv2d.excluded
     chapters = (backward.of_forward(Conv2d), backward_clauses, backward_parameters, conv2d_backward_clauses)
     the_gradient_is_the_adjoint = backward_laws.the_gradient_is_the_adjoint
     the_gradient_of_the_weights_is_the_adjoint = backward_laws.the_gradient_of_the_weights_is_the_adjoint

@@ -200,14 +200,14 @@ def circular_obeys_the_convolution_theorem(problem: Conv2d, run: Run, pick: Pick
 
 @law("LAW-C30", STRICT)
 def powers_of_two_factor_out(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
-    """Halving the filters halves the result bit for bit, as long as nothing underflows."""
+    """Halving the filters halves the result bit for bit, as long as nothing underflows or overflows."""
     half = (problem.weight / 2).astype(problem.dtype)
     if not np.array_equal(half * 2, problem.weight):
         return None
     plain = problem.but(bias=None)
     whole = run.values(plain)
     least = float(2.0**-10) if problem.dtype.itemsize == 2 else float(2.0**-60)
-    clear = (np.abs(whole) >= least) | (whole == 0)
+    clear = ((np.abs(whole) >= least) & np.isfinite(whole)) | (whole == 0)
     return run.values(plain.but(weight=half))[clear], whole[clear] / 2
 
 

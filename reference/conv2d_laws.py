@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from . import sum_laws
 from .conv2d_parts import contiguous, first_group
-from .laws import combined, order, parts, small
+from .laws import order, small
 from .op import Run, Sides, law
 from .pick import Pick
 
@@ -18,20 +19,8 @@ if TYPE_CHECKING:
 Tensor = npt.NDArray[Any]
 
 
-@law("LAW-C1")
-def linear_in_the_images(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
-    """Without a bias, convolving 2u + v gives twice the result for u plus the result for v."""
-    u, v = parts(problem.x, pick)
-    plain = problem.but(bias=None)
-    return run(plain.but(x=combined(u, v))), 2 * run(plain.but(x=u)) + run(plain.but(x=v))
-
-
-@law("LAW-C2")
-def linear_in_the_filters(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
-    """Without a bias, the filter 2u + v gives twice the result of u plus the result of v."""
-    u, v = parts(problem.weight, pick)
-    plain = problem.but(bias=None)
-    return run(plain.but(weight=combined(u, v))), 2 * run(plain.but(weight=u)) + run(plain.but(weight=v))
+linear_in_the_images = sum_laws.linear_in_the_images
+linear_in_the_filters = sum_laws.linear_in_the_weights
 
 
 @law("LAW-C3, CONV-11")

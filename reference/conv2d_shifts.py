@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from . import sum_laws
 from .conv2d_parts import NONE
 from .laws import enlarged
-from .measured import Measured
-from .op import STRICT, Run, Sides, law
+from .op import Run, Sides, law
 from .pick import Pick
 
 if TYPE_CHECKING:
@@ -83,35 +83,8 @@ def shifts_on_the_torus(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
     return run(there), run(here).rearranged(lambda y: np.roll(y, (a, b), (2, 3)))
 
 
-@law("CONV-14, RF-01, RF-06", STRICT)
-def nan_reaches_every_window_that_holds_it(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
-    """A NaN in the image makes every output NaN whose window holds it at a tap that is not zero."""
-    spoilt, at = spoil(problem, pick, (float("nan"),))
-    reached = problem.multiply(at, np.asarray(problem.weight != 0, np.float64)) > 0
-    if not reached.any():
-        return None
-    return np.isnan(run.values(spoilt))[reached], np.ones(int(reached.sum()))
-
-
-@law("GEN-18, RF-01, RF-06", STRICT)
-def nan_reaches_no_other_output(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
-    """A NaN or an infinity in the image leaves every output alone whose window does not hold it."""
-    spoilt, at = spoil(problem, pick, (float("nan"), float("inf"), float("-inf")))
-    apart = problem.multiply(at, np.ones(problem.weight.shape)) == 0
-    if not apart.any():
-        return None
-    clean = run(problem)[apart]
-    return Measured(run.values(spoilt)[apart], clean.tolerance), clean
-
-
-def spoil(problem: Any, pick: Pick, values: tuple[float, ...]) -> tuple[Any, npt.NDArray[np.float64]]:
-    """The problem with one element of x replaced, and an indicator of where."""
-    x = np.array(problem.x)
-    at = np.zeros(x.shape)
-    index = tuple(pick.integer(0, n - 1) for n in x.shape)
-    x[index] = pick.one_of(values)
-    at[index] = 1
-    return problem.but(x=x), at
+nan_reaches_every_window_that_holds_it = sum_laws.nan_reaches_every_output_that_sees_it
+nan_reaches_no_other_output = sum_laws.nan_reaches_no_other_output
 
 
 def moved(x: Tensor, down: int, right: int, fill: Tensor) -> Tensor:

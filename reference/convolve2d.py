@@ -11,13 +11,34 @@ from . import rules
 from .conv2d import Conv2d
 from .dot import as_float, exact_dot, judge_dot
 from .examples import ANIMATION, COUNTING, CROSS
+from .features import AXES, Feature, excluded, sizes, stratum
 from .laws import combined, parts, small
 from .op import CORE, STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
 from .pick import Pick
 from .rounding import Arithmetic, Bound
+from .window import STRETCHED, WIDE
 
 Array = npt.NDArray[np.float64]
 Worked = list[tuple[Any, Array]]
+
+
+def _along(axis: int) -> tuple[Feature, ...]:
+    """Taps along an axis, and its length against them."""
+
+    def taps(problem: Any) -> str:
+        r = problem.kernel.shape[axis]
+        return str(r) if r <= 3 else "odd"
+
+    def length(problem: Any) -> str:
+        n, r = problem.x.shape[axis], problem.kernel.shape[axis]
+        return "1" if n == 1 else "short" if n < r else "kernel" if n == r else "longer"
+
+    name = AXES[axis]
+    return (
+        Feature(f"{name}.taps", ("1", "3", "odd"), taps),
+        Feature(f"{name}.length", ("1", "short", "kernel", "longer"), length),
+        sizes(name, lambda p: int(p.x.shape[axis]), (STRETCHED, WIDE)[axis]),
+    )
 
 
 @operation
@@ -36,7 +57,10 @@ class Convolve2d(Op):
     x: Tensor  # (H, W) an image of one channel
     kernel: Tensor  # (2a+1, 2b+1) stored with its corner u = -a, v = -b first
 
+    spreads = "adds"
     has_batch = False
+    features = (*_along(0), *_along(1), stratum("square", lambda p: p.x.shape == p.kernel.shape != (1, 1)))
+    excluded = tuple(e for a in AXES for e in excluded((f"{a}.taps=1 {a}.length=short|kernel", "one tap is the least")))
 
     def output_shape(self) -> Shape:
         return self.x.shape
@@ -64,11 +88,10 @@ class Convolve2d(Op):
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:
-        a, b = pick.one_of((0, 1, 2, 3), (15, 45, 25, 15)), pick.one_of((0, 1, 2, 3), (20, 40, 25, 15))
-        h = pick.integer(1, 12)
-        w = pick.integer(1, 12, unlike=(h,))
-        if pick.flag(0.1):
-            w = pick.one_of((15, 16, 17, 31, 32, 33))
+        a, b = (pick.one_of((0, 1, 2, 3, 4), often) for often in ((15, 44, 24, 13, 4), (20, 39, 24, 13, 4)))
+        long = pick.one_of(("", "columns", "rows"), (88, 8, 4))
+        h = pick.one_of(STRETCHED) if long == "rows" else pick.integer(1, 12)
+        w = pick.one_of(WIDE) if long == "columns" else pick.integer(1, 12, unlike=(h,))
         data = pick.data((2 * a + 1) * (2 * b + 1))
         return cls(x=data.array((h, w)), kernel=data.array((2 * a + 1, 2 * b + 1), "weight"))
 

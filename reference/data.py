@@ -134,6 +134,42 @@ def _spread(data: Data, shape: Shape, role: str) -> Array:
     return np.asarray(np.ldexp(data.random.standard_normal(shape), data.random.integers(-reach, reach + 1, shape)))
 
 
+def _tiny(data: Data, shape: Shape, role: str) -> Array:
+    # From the smallest number of the format to twice the smallest that is normal; filters and biases that leave sums
+    # of them there.
+    if role == "weight":
+        return data.random.choice((-1.0, -0.5, 0.5, 1.0), shape)
+    if role == "bias":
+        return np.zeros(shape)
+    steps = data.random.integers(1, 2**data.format.p, shape) * data.random.choice((-1.0, 1.0), shape)
+    few = data.random.integers(0, data.format.p, shape)  # of every length, or most would be normal
+    # float64 has no wider format to be judged in: there, above what a rounding of its products loses.
+    spacing = data.format.spacing * (2.0**200 if data.format.name == "float64" else 1.0)
+    return np.asarray(np.trunc(np.ldexp(steps, -few)) * spacing)
+
+
+def _huge(data: Data, shape: Shape, role: str) -> Array:
+    # Filters of two taps that leave the result within the range, or of one that doubles it: beyond.
+    if role == "bias":
+        return np.zeros(shape)
+    if role == "weight":
+        scale = data.random.choice((0.5, 2.0), shape[:1])
+        return np.asarray(_sparse_signs(data, shape, 2) * scale.reshape(-1, *[1] * (len(shape) - 1)))
+    # float64 has no wider format to be judged in: there, as large as a square may be.
+    top = 2.0**490 if data.format.name == "float64" else data.format.largest
+    top *= 2.0**-9 if role == "grad" else 1.0  # gradients are added up over windows that overlap
+    return np.asarray(top * data.random.uniform(0.25, 1.0, shape) * data.random.choice((-1.0, 1.0), shape))
+
+
+def _offset(data: Data, shape: Shape, role: str) -> Array:
+    values = data.random.standard_normal(shape)
+    return np.asarray(values + 10.0 ** data.random.integers(1, 5) if role == "x" else values)
+
+
+def _signed_zeros(data: Data, shape: Shape, role: str) -> Array:
+    return np.asarray(data.random.choice((0.0, -0.0, 1.0, -1.0), shape))
+
+
 KINDS = (
     Kind("zeros", 1, "what is left when nothing is added: uninitialised memory shows", _zeros),
     Kind("ones", 2, "every output counts its taps", _ones),
@@ -148,5 +184,9 @@ KINDS = (
     Kind("dominant", 6, "one tap far larger than the rest: a loose absolute error shows", _dominant),
     Kind("cancel", 6, "sums that cancel: an error relative to the terms shows", _cancel),
     Kind("spread", 8, "a wide dynamic range", _spread),
+    Kind("tiny", 5, "subnormal numbers: flushing them to zero shows, unless it is declared", _tiny),
+    Kind("huge", 4, "the end of the range: results that saturate, sums that need not have overflowed", _huge),
+    Kind("offset", 4, "a mean far larger than the deviation: cancellation in sums and variances shows", _offset),
+    Kind("signed_zeros", 2, "zeros of both signs, which are equal", _signed_zeros),
 )
 _BY_NAME = {k.name: k for k in KINDS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,20 @@ def judge_dot(
         value, magnitude, terms = value + bias, magnitude + np.abs(bias), terms + (bias != 0)
         shift = np.broadcast_to(bias, value.shape)
     unit = BETTER_THAN_DOUBLE if dtype == np.float64 else FORMATS["float64"].unit
-    return dot_bound(
-        value, magnitude, terms, arithmetic, bias=shift, whole=is_whole(x, weight, bias), reference_unit=unit
+    bound = dot_bound(
+        value,
+        magnitude,
+        terms,
+        arithmetic,
+        bias=shift,
+        whole=is_whole(x, weight, bias),
+        reference_unit=unit,
+        flushed=_flushed(multiply, x, weight, bias, arithmetic),
     )
+    rounded = 1 + arithmetic.input_rounding
+    if rounded > 1 and max(np.abs(a).max(initial=0.0) for a in (x, weight)) * rounded >= arithmetic.acc.largest:
+        bound = replace(bound, overflows=np.ones_like(bound.overflows))  # inputs that are rounded may become infinite
+    return bound
 
 
 def _terms(multiply: Multiply, x: Array, weight: Array, by_image: bool) -> Array:
@@ -61,6 +73,19 @@ def _terms(multiply: Multiply, x: Array, weight: Array, by_image: bool) -> Array
     if by_image and x.shape[0] > 1 and seen.all():
         seen = seen[:1]
     return as_float(multiply(seen.astype(narrow), used.astype(narrow)))  # type: ignore[arg-type]
+
+
+def _flushed(multiply: Multiply, x: Array, weight: Array, bias: Array | None, arithmetic: Arithmetic) -> Array | float:
+    """The terms that are lost, at most, where subnormal inputs are read as zero or lose bits with the others: those
+    with a subnormal factor."""
+    least = arithmetic.out.smallest_normal
+    loses = arithmetic.flush_to_zero or arithmetic.input_rounding
+    given = (x, weight) if bias is None else (x, weight, bias)
+    if not loses or not any(np.any((a != 0) & (np.abs(a) < least)) for a in given):
+        return 0.0
+    few, light = (np.where(np.abs(a) < least, np.abs(a), 0.0) for a in (x, weight))
+    terms = multiply(few, np.abs(weight)) + multiply(np.abs(x), light)
+    return terms if bias is None else terms + np.where(np.abs(bias) < least, np.abs(bias), 0.0)
 
 
 def exact_dot(a: Array, b: Array, bias: Array | None) -> tuple[Array, Array]:

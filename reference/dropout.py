@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from . import dropout_clauses, dropout_statistics, dropping
+from .features import NOT_OF_ANY_SHAPE, of_any_shape
 from .op import Op, Shape, Tensor, edge, operation
 from .pick import Pick
 from .rounding import Arithmetic, Bound
-from .window import STRETCHED
+from .window import WIDE
 
 Array = npt.NDArray[np.float64]
 
@@ -37,6 +38,8 @@ class Dropout(Op):
     training: bool = True  # whether anything is dropped at all
     seed: int = 0  # which mask is drawn
 
+    features = (*of_any_shape(), *dropping.FEATURES)
+    excluded = NOT_OF_ANY_SHAPE
     chapters = (dropout_clauses, dropout_statistics)
     has_batch = False
     shared_axes: ClassVar[int] = 0  # the last axes of x that have one draw between them
@@ -70,10 +73,11 @@ class Dropout(Op):
     def draw(cls, pick: Pick) -> Self:
         rank = 1 + pick.one_of((3, 0, 1, 2, 4), (50, 15, 15, 15, 5))
         shape: list[int] = []
+        lean = pick.flag(0.04)
         for _ in range(rank):
-            shape.append(pick.integer(1, 5, unlike=shape))
+            shape.append(1 if lean else pick.integer(1, 5, unlike=shape))
         if pick.flag(0.3):
-            shape[-1] = pick.one_of(STRETCHED)
+            shape[-1] = pick.one_of(WIDE)
         chosen = dropping.drawn(pick)
         return cls(x=pick.data(1).array(tuple(shape)), **chosen)
 

@@ -8,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from . import dropout_clauses, dropout_statistics, dropping, rules
+from .features import how_many, one_or_more, sizes
 from .laws import order
 from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, law, operation, rule
 from .pick import Pick
 from .rounding import Arithmetic, Bound
+from .window import STRETCHED
 
 Array = npt.NDArray[np.float64]
 
@@ -33,6 +35,16 @@ class Dropout2d(Op):
     training: bool = True  # whether anything is dropped at all
     seed: int = 0  # which mask is drawn
 
+    features = (
+        one_or_more("images", lambda p: p.x.shape[0]),
+        how_many("channels", lambda p: p.x.shape[1]),
+        one_or_more("rows", lambda p: p.x.shape[2]),
+        how_many("columns", lambda p: p.x.shape[3]),
+        *dropping.FEATURES,
+        sizes("channels", lambda p: p.x.shape[1]),
+        sizes("columns", lambda p: p.x.shape[3]),
+        sizes("masks", lambda p: p.x.shape[0] * p.x.shape[1]),
+    )
     chapters = (dropout_clauses, dropout_statistics)
     has_batch = False
     shared_axes: ClassVar[int] = 2
@@ -65,8 +77,9 @@ class Dropout2d(Op):
     @classmethod
     def draw(cls, pick: Pick) -> Self:
         shape: list[int] = []
-        for most in (4, 6, 5, 5):
-            shape.append(pick.integer(1, most, unlike=shape))
+        long = pick.one_of(("", "channels", "columns", "channels, columns"), (82, 8, 8, 2))
+        for name, most in (("images", 4), ("channels", 6), ("rows", 5), ("columns", 5)):
+            shape.append(pick.one_of(STRETCHED) if name in long else pick.integer(1, most, unlike=shape))
         chosen = dropping.drawn(pick)
         return cls(x=pick.data(1).array(tuple(shape)), **chosen)
 

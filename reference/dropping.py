@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .features import Feature, flag
 from .measured import two_product, two_sum
 from .op import Tensor, Undetermined
 from .pick import Pick
@@ -99,6 +100,24 @@ def judgement(problem: Problem, arithmetic: Arithmetic) -> Bound:
 
 def _three(u: float) -> float:
     return (1 + u) * (1 + u) / (1 - u) - 1
+
+
+def _odds(problem: Problem) -> str:
+    """Of p: whether 1/(1 - p) is a power of two, by which nothing is rounded."""
+    p = problem.p
+    return str(int(p)) if p in (0, 1) else "power_of_two" if math.frexp(1 - p)[0] == 0.5 else "other"
+
+
+def _seed(problem: Problem) -> str:
+    """Of the seed: what of it a generator of 32 bits keeps."""
+    return "0" if problem.seed == 0 else "small" if problem.seed < 2**32 else "large"
+
+
+FEATURES = (
+    Feature("p", ("0", "power_of_two", "other", "1"), _odds),
+    flag("training", lambda problem: problem.training),
+    Feature("seed", ("0", "small", "large"), _seed),
+)
 
 
 def drawn(pick: Pick) -> dict[str, Any]:

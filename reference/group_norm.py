@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from . import channel_clauses, group_clauses, normalize, normalize_clauses
+from . import channel_clauses, group_clauses, normalize, normalize_clauses, normalize_features
 from .instance_norm2d import InstanceNorm2d
 from .layer_norm import LayerNorm
 from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation
@@ -39,6 +39,9 @@ class GroupNorm(Op):
     bias: Tensor | None = None  # (C) zeros where absent
     eps: float = 1e-5  # added to the variance, inside the root
 
+    spreads = "mixes"
+    features = normalize_features.GROUPED
+    excluded = normalize_features.NOT_GROUPED
     chapters = (channel_clauses, group_clauses, normalize_clauses)
 
     @property

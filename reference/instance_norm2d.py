@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from . import channel_clauses, normalize, normalize_clauses
+from . import channel_clauses, normalize, normalize_clauses, normalize_features
 from .laws import order
 from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation
 from .pick import Pick
@@ -37,6 +37,9 @@ class InstanceNorm2d(Op):
     bias: Tensor | None = None  # (C) zeros where absent
     eps: float = 1e-5  # added to the variance, inside the root
 
+    spreads = "mixes"
+    features = normalize_features.OF_IMAGES
+    excluded = normalize_features.NOT_IMAGES
     chapters = (channel_clauses, normalize_clauses)
 
     @property

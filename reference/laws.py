@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .pick import Pick
+from .rounding import format_of
 
 Tensor = npt.NDArray[Any]
 
@@ -32,8 +33,12 @@ def cropped(x: Tensor, height: int, width: int) -> Tensor:
 
 
 def parts(array: Tensor, pick: Pick) -> tuple[Tensor, Tensor]:
-    """Two arrays with disjoint non-zero elements that add up to this one without any rounding."""
+    """Two arrays with disjoint non-zero elements that add up to this one without any rounding.
+
+    The first has no element whose double would leave the range (see `combined`).
+    """
     mask = (np.arange(array.size) % pick.integer(2, 3) == 0).reshape(array.shape)
+    mask &= np.abs(np.asarray(array, np.float64)) <= format_of(array.dtype).largest / 2
     zero = np.zeros_like(array)
     return np.where(mask, array, zero), np.where(mask, zero, array)
 

@@ -7,12 +7,12 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from . import normalize, normalize_clauses, rules
+from . import normalize, normalize_clauses, normalize_features, rules
 from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
 from .pick import Pick
 from .rounding import Arithmetic, Bound
 from .sets import Sets
-from .window import STRETCHED
+from .window import WIDE
 
 Array = npt.NDArray[np.float64]
 Worked = list[tuple[Any, Array]]
@@ -45,6 +45,9 @@ class LayerNorm(Op):
     axes: int = 3  # how many of the last axes are normalized together
     eps: float = 1e-5  # added to the variance, inside the root
 
+    spreads = "mixes"
+    features = normalize_features.LAYERS
+    excluded = normalize_features.NOT_LAYERS
     chapters = (normalize_clauses,)
 
     @property
@@ -74,7 +77,7 @@ class LayerNorm(Op):
         for _ in range(rank):
             shape.append(pick.integer(1, 4, unlike=shape))
         if pick.flag(0.15):
-            shape[-1] = pick.one_of(STRETCHED) * pick.integer(1, 8)
+            shape[-1] = pick.one_of(WIDE)
         if np.prod(shape[-axes:]) == 1:
             shape[-1] = 2
         x = np.empty(shape)

@@ -9,14 +9,16 @@ import numpy.typing as npt
 
 from . import rules
 from .dot import as_float, exact_dot, judge_dot
+from .features import given, how_many, sizes, stratum
 from .laws import combined, order, parts, small
 from .measured import Measured
 from .op import CORE, STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
 from .pick import Pick
 from .rounding import Arithmetic, Bound
-from .window import STRETCHED
+from .window import STRETCHED, WIDE
 
 Array = npt.NDArray[np.float64]
+LARGE = ("", "inputs", "outputs", "rows", "inputs, outputs", "rows, inputs, outputs", "wide outputs")
 Worked = list[tuple[Any, Array]]
 
 
@@ -33,6 +35,20 @@ class Linear(Op):
     x: Tensor  # (N, F) rows of inputs
     weight: Tensor  # (O, F) a row for each output
     bias: Tensor | None = None  # (O) added to every row of outputs
+
+    spreads = "adds"
+    features = (
+        how_many("rows", lambda p: p.x.shape[0]),
+        how_many("inputs", lambda p: p.weight.shape[1]),
+        how_many("outputs", lambda p: p.weight.shape[0]),
+        given("bias", lambda p: p.bias),
+        sizes("rows", lambda p: p.x.shape[0]),
+        sizes("inputs", lambda p: p.weight.shape[1], WIDE),
+        sizes("outputs", lambda p: p.weight.shape[0], WIDE),
+        stratum("square", lambda p: p.weight.shape[0] == p.weight.shape[1] > 1),
+        stratum("one_of_each", lambda p: p.x.shape == (1, 1) and len(p.weight) == 1),
+        stratum("multiples_of_32", lambda p: p.weight.shape[0] % 32 == 0 and p.weight.shape[1] % 32 == 0),
+    )
 
     def output_shape(self) -> Shape:
         return self.x.shape[0], self.weight.shape[0]
@@ -61,10 +77,11 @@ class Linear(Op):
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:
-        stretch = pick.one_of(("", "inputs", "outputs", "rows"), (64, 14, 12, 10))
-        n = pick.one_of(STRETCHED) if stretch == "rows" else pick.integer(1, 4)
-        f = pick.one_of(STRETCHED) * pick.integer(1, 8) if stretch == "inputs" else pick.integer(1, 12, unlike=(n,))
-        o = pick.one_of(STRETCHED) if stretch == "outputs" else pick.integer(1, 6, unlike=(n, f))
+        large = pick.one_of(LARGE, (64, 12, 10, 8, 2, 2, 2))
+        n = pick.one_of(STRETCHED) if "rows" in large else pick.integer(1, 4)
+        f = pick.one_of(WIDE) if "inputs" in large else pick.integer(1, 12, unlike=(n,))
+        many = WIDE if "wide" in large else STRETCHED
+        o = pick.one_of(many) if "outputs" in large else pick.integer(1, 6, unlike=(n, f))
         if pick.flag(0.15):  # square weights, which look the same transposed
             o = f
         bias = pick.flag(0.6)

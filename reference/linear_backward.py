@@ -10,6 +10,7 @@ import numpy.typing as npt
 from . import backward, backward_clauses, backward_laws, backward_parameters
 from .backward import Backward, HiLo, Products
 from .dot import exact_dot
+from .features import of_forward
 from .linear import Linear
 from .op import Tensor, example, operation
 from .pick import Pick
@@ -38,8 +39,11 @@ class LinearBackward(Backward):
     bias: Tensor | None = None  # (O) added to every row of outputs
     grad_output: Tensor  # (N, O) the gradient of the output
 
+    spreads = "adds"
     outputs = backward.PARAMETERS
     shared = (0,)
+    features = of_forward(Linear.features)
+    excluded = Linear.excluded
     chapters = (backward.of_forward(Linear), backward_clauses, backward_parameters)
     the_gradient_is_the_adjoint = backward_laws.the_gradient_is_the_adjoint
     the_gradient_of_the_weights_is_the_adjoint = backward_laws.the_gradient_of_the_weights_is_the_adjoint

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from . import rules
 from .dot import BETTER_THAN_DOUBLE, as_float
+from .features import Feature, how_many, one_or_more, sizes, stratum
+from .features import excluded as excluded_of
 from .laws import small
 from .measured import Measured
 from .normalize import FORTY_DIGITS, decimals, pair
@@ -18,10 +20,23 @@ from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, opera
 from .pick import Pick
 from .rounding import FORMATS, Arithmetic, Bound
 from .sets import lost
-from .window import STRETCHED
+from .window import STRETCHED, WIDE
 
 Array = npt.NDArray[np.float64]
 Worked = list[tuple[Any, Array]]
+
+
+def _size(size: int) -> str:
+    return str(size) if size in (1, 3) else "odd" if size % 2 else "even"
+
+
+def _alpha(alpha: float) -> str:
+    return "0" if alpha == 0 else "small" if alpha < 0.1 else "large"
+
+
+def _reach(size: int, c: int) -> str:
+    """Is there a channel whose window lies inside, is every window cut off, or does every window see all channels?"""
+    return "inside" if size <= c else "all" if (size - 1) // 2 >= c - 1 else "cut_off"
 
 
 @operation
@@ -42,6 +57,29 @@ class LocalResponseNorm(Op):
     alpha: float = 1e-4  # factor of the mean square of the window
     beta: float = 0.75  # the power
     k: float = 1.0  # added to it, before the power
+
+    features = (
+        one_or_more("images", lambda p: p.x.shape[0]),
+        how_many("channels", lambda p: p.x.shape[1]),
+        one_or_more("rows", lambda p: p.x.shape[2]),
+        how_many("columns", lambda p: p.x.shape[3]),
+        Feature("size", ("1", "3", "odd", "even"), lambda p: _size(p.size)),
+        Feature("reach", ("inside", "cut_off", "all"), lambda p: _reach(p.size, p.x.shape[1])),
+        Feature("alpha", ("0", "small", "large"), lambda p: _alpha(p.alpha)),
+        Feature("beta", ("0.75", "0.5", "1.0", "0.0", "2.0"), lambda p: str(float(p.beta))),
+        Feature("k", ("1.0", "2.0", "0.125"), lambda p: str(float(p.k))),
+        sizes("channels", lambda p: p.x.shape[1]),
+        sizes("columns", lambda p: p.x.shape[3], WIDE),
+        stratum("size_is_channels", lambda p: p.size == p.x.shape[1] > 1),
+    )
+    excluded = excluded_of(
+        ("size=1 reach=cut_off|all", "a window of one channel is a channel"),
+        ("size=3 reach=cut_off", "two channels see each other"),
+        ("channels=1 size=1 reach=cut_off|all", "a window of one channel is a channel"),
+        ("channels=1 reach=cut_off", "every window sees the only channel"),
+        ("channels=1 size=3|odd|even reach=inside", "a window of several channels is cut off"),
+        ("channels=many reach=all", "drawn windows have at most five channels on a side"),
+    )
 
     def output_shape(self) -> Shape:
         return self.x.shape
@@ -107,7 +145,9 @@ class LocalResponseNorm(Op):
             unit = BETTER_THAN_DOUBLE if self.dtype == np.float64 else FORMATS["float64"].unit
             error = error + (self.size + 16) * (1 + self.beta) * unit * np.abs(y) + 2 * lost(arithmetic)
             error = error + out.spacing / 2
-            overflows = ~(np.maximum(squares, d) < acc.largest / 2) | ~(np.abs(y) + error < acc.largest)
+            infinite = ~(np.maximum(squares, d) < acc.largest / 2)
+            error = np.where(infinite, np.inf, error)  # divided by it, zeros are left, or NaN
+            overflows = infinite | ~(np.abs(y) + error < acc.largest)
         identity = self.beta == 0 or (self.alpha == 0 and self.k == 1)
         forced = ((x == 0) | identity) & ~overflows
         return Bound(np.where(forced, 0.0, error), forced, overflows, 2 * np.abs(y) + (y == 0))
@@ -117,13 +157,14 @@ class LocalResponseNorm(Op):
         n = pick.integer(1, 3)
         c = pick.one_of(STRETCHED) if pick.flag(0.25) else pick.integer(1, 7, unlike=(n,))
         h = pick.integer(1, 4, unlike=(n, c))
-        w = pick.one_of(STRETCHED) if pick.flag(0.1) else pick.integer(1, 4, unlike=(n, c, h))
-        size = 1 + pick.one_of((2, 0, 1, 3, 4, 6, 10), (30, 8, 10, 10, 25, 10, 7))
+        w = pick.one_of(WIDE) if pick.flag(0.1) else pick.integer(1, 4, unlike=(n, c, h))
+        size = 1 + pick.one_of((2, 0, 1, 3, 4, 6, 10, 7), (30, 8, 10, 10, 25, 7, 7, 3))
         beta = pick.one_of((0.75, 0.5, 1.0, 0.0, 2.0), (50, 15, 15, 12, 8))
-        alpha = pick.one_of((1e-4, 1.0, 0.5, 0.0), (30, 40, 20, 10))
+        alpha = pick.one_of((1e-4, 1.0, 0.5, 0.0, 0.99), (30, 36, 18, 10, 6))
         k = pick.one_of((1.0, 2.0, 0.125), (60, 25, 15))
-        if pick.dtype.itemsize == 2 or pick.flag(0.5):
-            x = np.random.default_rng(pick.integer(0, 65535)).standard_normal((n, c, h, w)).astype(pick.dtype)
+        ordinary = pick.flag(0.5)
+        if ordinary or pick.dtype.itemsize == 2:
+            x = np.random.default_rng(pick.seed()).standard_normal((n, c, h, w)).astype(pick.dtype)
         else:
             x = pick.data(size).array((n, c, h, w))
         return cls(x=x, size=size, alpha=alpha, beta=beta, k=k)

@@ -9,11 +9,12 @@ import numpy.typing as npt
 
 from . import locally_connected2d_equals, locally_connected2d_examples, locally_connected2d_laws, rules
 from .dot import as_float, exact_dot, judge_dot
+from .features import along, given, how_many, not_along, not_rounded_down, one_or_more, sizes, stratum
 from .op import CORE, STRICT, Op, Padding, Pair, Shape, Tensor, operation, rule
 from .pad2d import padded
 from .pick import Pick
 from .rounding import Arithmetic, Bound
-from .window import STRETCHED, Window, windows
+from .window import STRETCHED, USUAL, WIDE, Window, thrifty, windows
 
 Array = npt.NDArray[np.float64]
 
@@ -41,6 +42,21 @@ class LocallyConnected2d(Op):
     stride: Pair = (1, 1)  # (rows, columns) from one window to the next
     padding: Padding = ((0, 0), (0, 0))  # ((top, bottom), (left, right)) of zeros around the image
 
+    spreads = "adds"
+    features = (
+        one_or_more("images", lambda p: p.x.shape[0]),
+        how_many("channels", lambda p: p.x.shape[1]),
+        how_many("filters", lambda p: p.weight.shape[2]),
+        given("bias", lambda p: p.bias),
+        *along(0, dilated=False),
+        *along(1, dilated=False),
+        sizes("channels", lambda p: p.x.shape[1]),
+        sizes("filters", lambda p: p.weight.shape[2]),
+        stratum("one_of_each", lambda p: p.x.shape[:2] == (1, 1) and p.weight.shape[2] == 1),
+        stratum("square", lambda p: len(set(p.weight.shape)) == 2 and p.weight.shape[2] == p.weight.shape[3] > 1),
+        stratum("one_unit", lambda p: p.weight.shape[:2] == (1, 1) and min(p.weight.shape[4:]) > 1),
+    )
+    excluded = (*not_along(0), *not_along(1), *not_rounded_down(0), *not_rounded_down(1))
     chapters = (locally_connected2d_examples, locally_connected2d_laws, locally_connected2d_equals)
 
     @property
@@ -104,23 +120,25 @@ class LocallyConnected2d(Op):
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:
-        stretch = pick.one_of(("", "channels", "filters", "rows", "columns"), (72, 8, 8, 6, 6))
+        usual = pick.one_of(USUAL, (80, 6, 4, 4, 2, 2, 2))
+        large = pick.one_of(("", "channels", "filters", "channels, filters"), (82, 8, 8, 2))
+        long = pick.one_of(("", "rows", "columns"), (88, 6, 6))
         # Everything square: units, filters and taps in the wrong order then still have the right shape.
-        square = stretch == "" and pick.flag(0.16)
+        square = not (large + long) and pick.flag(0.16)
         n = pick.integer(1, 3)
-        c = pick.one_of(STRETCHED) if stretch == "channels" else pick.integer(1, 4, unlike=(n,))
-        k = pick.one_of(STRETCHED) if stretch == "filters" else pick.integer(1, 4, unlike=(n, c))
-        rows = Window.draw(pick, unlike=(n, c), stretch=stretch == "rows", dilated=False)
-        columns = Window.draw(pick, unlike=(n, c, rows.length), stretch=stretch == "columns", dilated=False)
+        c = pick.one_of(STRETCHED) if "channels" in large else pick.integer(1, 4, unlike=(n,))
+        k = pick.one_of(STRETCHED) if "filters" in large else pick.integer(1, 4, unlike=(n, c))
+        axes: list[Window] = []
+        for name, lengths in (("rows", STRETCHED), ("columns", WIDE)):
+            unlike, stretch = (n, c, *(axis.length for axis in axes)), lengths if long == name else ()
+            axes.append(Window.draw(pick, unlike=unlike, stretch=stretch, dilated=False, usual=usual))
         if square:
-            k, columns = c, rows
+            k, axes = c, [axes[0], axes[0]]
         bias = pick.flag(0.6)
-        # Keep within the budget of multiplications by taking fewer images, then fewer filters, then channels.
-        units, taps = rows.count * columns.count, rows.taps * columns.taps
-        while units * taps * n * k * c > pick.budget and n * k * c > 1:
-            n, k, c = (1, k, c) if n > 1 else (n, (k + 1) // 2, c) if k > 1 else (n, k, (c + 1) // 2)
-        data = pick.data(c * taps)
-        filters = data.array((units * k, c, rows.taps, columns.taps), "weight")  # one by one: some kinds go by filter
+        n, c, k, rows, columns = thrifty(pick.budget, n, c, k, axes[0], axes[1], large + long)
+        data = pick.data(c * rows.taps * columns.taps)
+        # Filters one by one: some kinds of data go by filter.
+        filters = data.array((rows.count * columns.count * k, c, rows.taps, columns.taps), "weight")
         return cls(
             x=data.array((n, c, rows.length, columns.length)),
             weight=filters.reshape(rows.count, columns.count, k, *filters.shape[1:]),

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from . import sum_laws
 from .conv2d_parts import NONE, contiguous
-from .conv2d_shifts import spoil
-from .laws import combined, enlarged, order, parts, small
+from .laws import enlarged, order, small
 from .measured import Measured
-from .op import STRICT, Run, Sides, law
+from .op import Run, Sides, law
 from .pick import Pick
 
 if TYPE_CHECKING:
@@ -20,20 +20,10 @@ if TYPE_CHECKING:
 Tensor = npt.NDArray[Any]
 
 
-@law("LAW-C1")
-def linear_in_the_images(problem: LocallyConnected2d, run: Run, pick: Pick) -> Sides | None:
-    """Without a bias, the images 2u + v give twice the result for u plus the result for v."""
-    u, v = parts(problem.x, pick)
-    plain = problem.but(bias=None)
-    return run(plain.but(x=combined(u, v))), 2 * run(plain.but(x=u)) + run(plain.but(x=v))
-
-
-@law("LAW-C2")
-def linear_in_the_weights(problem: LocallyConnected2d, run: Run, pick: Pick) -> Sides | None:
-    """Without a bias, the weights 2u + v give twice the result of u plus the result of v."""
-    u, v = parts(problem.weight, pick)
-    plain = problem.but(bias=None)
-    return run(plain.but(weight=combined(u, v))), 2 * run(plain.but(weight=u)) + run(plain.but(weight=v))
+linear_in_the_images = sum_laws.linear_in_the_images
+linear_in_the_weights = sum_laws.linear_in_the_weights
+nan_reaches_every_unit_that_sees_it = sum_laws.nan_reaches_every_output_that_sees_it
+nan_reaches_no_other_unit = sum_laws.nan_reaches_no_other_output
 
 
 @law("LAW-C3, LC-01")
@@ -172,27 +162,6 @@ def channels_may_be_permuted(problem: LocallyConnected2d, run: Run, pick: Pick) 
     to = order(problem.x.shape[1], pick)
     mixed = problem.but(x=contiguous(problem.x[:, to]), weight=contiguous(problem.weight[:, :, :, to]))
     return run(mixed), run(problem)
-
-
-@law("CONV-14, RF-01", STRICT)
-def nan_reaches_every_unit_that_sees_it(problem: LocallyConnected2d, run: Run, pick: Pick) -> Sides | None:
-    """A NaN in the image makes the output of every unit NaN whose window holds it at a tap that is not zero."""
-    spoilt, at = spoil(problem, pick, (float("nan"),))
-    reached = problem.multiply(at, np.asarray(problem.weight != 0, np.float64)) > 0
-    if not reached.any():
-        return None
-    return np.isnan(run.values(spoilt))[reached], np.ones(int(reached.sum()))
-
-
-@law("GEN-18, RF-01", STRICT)
-def nan_reaches_no_other_unit(problem: LocallyConnected2d, run: Run, pick: Pick) -> Sides | None:
-    """A NaN or an infinity in the image leaves every unit alone whose window does not hold it."""
-    spoilt, at = spoil(problem, pick, (float("nan"), float("inf"), float("-inf")))
-    apart = problem.multiply(at, np.ones(problem.weight.shape)) == 0
-    if not apart.any():
-        return None
-    clean = run(problem)[apart]
-    return Measured(run.values(spoilt)[apart], clean.tolerance), clean
 
 
 def _larger(problem: LocallyConnected2d, more: int) -> LocallyConnected2d:

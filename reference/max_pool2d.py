@@ -7,10 +7,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from . import pool, rules
+from . import pool, pool_features, rules
 from .examples import POOLING, image, output
 from .laws import cropped, enlarged
-from .op import STRICT, Op, Padding, Pair, Run, Shape, Sides, Tensor, example, law, operation, rule
+from .op import STRICT, Op, Padding, Pair, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
 from .pick import Pick
 from .relu import Relu
 from .window import Window, windows
@@ -42,6 +42,9 @@ class MaxPool2d(Op):
     dilation: Pair = (1, 1)  # (rows, columns) from one tap to the next
     ceil_mode: bool = False  # whether the size is rounded up
 
+    spreads = "copies"
+    features = pool_features.features(dilated=True)
+    excluded = pool_features.EXCLUDED
     chapters = (pool,)
 
     @property
@@ -74,8 +77,8 @@ class MaxPool2d(Op):
 
     @law("LAW-P2")
     def monotone_functions_commute(self, run: Run, pick: Pick) -> Sides | None:
-        """max(f(x)) = f(max(x)) for a non-decreasing f: here rounding down to whole numbers."""
-        return run.values(self.but(x=np.floor(self.x).astype(self.dtype))), np.floor(run.values(self))
+        """max(f(x)) = f(max(x)) for a non-decreasing f: here rounding to whole numbers."""
+        return run.values(self.but(x=np.rint(self.x).astype(self.dtype))), np.rint(run.values(self))
 
     @law("LAW-P4, BLK-02")
     def relu_commutes(self, run: Run, pick: Pick) -> Sides | None:
@@ -226,6 +229,12 @@ class MaxPool2d(Op):
         """A window of minus infinities gives minus infinity, not the lowest finite number; plus infinity wins."""
         x = image([[-np.inf, -np.inf, -5.0, np.inf]], dtype)
         return [(cls(x=x, kernel_size=(1, 2), stride=1), output([[-np.inf, -5.0, np.inf]]))]
+
+    @edge("MAXP-10", STRICT)
+    def nothing_but_minus_infinity(cls: Any, pick: Pick) -> MaxPool2d:
+        """An image of minus infinity throughout: nothing is larger, and yet every window has its largest elements."""
+        problem: MaxPool2d = cls.draw(pick)
+        return problem.but(x=np.full_like(problem.x, -np.inf))
 
 
 def _backwards(x: Tensor) -> Tensor:

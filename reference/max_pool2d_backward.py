@@ -13,6 +13,7 @@ from . import backward, backward_clauses, backward_laws, pool_backward_clauses, 
 from .backward import Backward, HiLo
 from .dot import BETTER_THAN_DOUBLE
 from .examples import POOLING, image, output
+from .features import of_forward
 from .max_pool2d import MaxPool2d
 from .op import Op, Padding, Pair, Run, Sides, Tensor, example, law, operation
 from .pick import Pick
@@ -47,6 +48,8 @@ class MaxPool2dBackward(Backward):
     grad_output: Tensor  # (N, C, I, J) the gradient of the output
 
     fresh = False
+    features = of_forward(MaxPool2d.features)
+    excluded = MaxPool2d.excluded
     chapters = (backward.of_forward(MaxPool2d), backward_clauses, pool_backward_clauses)
     the_input_times_its_gradient = backward_laws.the_input_times_its_gradient
 

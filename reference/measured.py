@@ -53,8 +53,13 @@ class Measured:
     def __rsub__(self, other: npt.NDArray[Any] | float) -> Measured:
         return (-self) + other
 
-    def __mul__(self, factor: npt.NDArray[Any] | float) -> Measured:
-        """Times a known number or array of numbers."""
+    def __mul__(self, factor: Measured | npt.NDArray[Any] | float) -> Measured:
+        """Times a known number or array of numbers, or another measured one."""
+        if isinstance(factor, Measured):
+            product, lost = two_product(self.value, factor.value)
+            here, there = self.tolerance, factor.tolerance
+            error = here * np.abs(factor.value) + there * np.abs(self.value) + here * there
+            return Measured(product, error + np.abs(lost))
         known = np.asarray(factor, np.float64)
         product, lost = two_product(self.value, known)
         return Measured(product, self.tolerance * np.abs(known) + np.abs(lost))

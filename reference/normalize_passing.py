@@ -11,19 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .dot import as_float
-from .normalize import reference
+from .normalize import affine, inverse_deviation, reference
 from .rounding import FORMATS, Arithmetic, Bound
 from .sets import Statistics, errors, found_in, held, lost
 
 Array = npt.NDArray[np.float64]
 Normalization = Any  # an operation with x, weight, bias and eps, and `sets`
-
-
-def _affine(problem: Normalization) -> tuple[Array, Array]:
-    shape = problem.sets.affine
-    weight = np.ones(shape) if problem.weight is None else as_float(problem.weight).reshape(shape)
-    bias = np.zeros(shape) if problem.bias is None else as_float(problem.bias).reshape(shape)
-    return weight, bias
 
 
 def passed_on(problem: Normalization, off: Array, arithmetic: Arithmetic) -> Bound:
@@ -38,7 +31,7 @@ def passed_on(problem: Normalization, off: Array, arithmetic: Arithmetic) -> Bou
     shape, out, acc, u = problem.x.shape, arithmetic.out, arithmetic.acc, arithmetic.unit
     x, d = as_float(problem.x).reshape(sets.shape), off.reshape(sets.shape)
     given, found = held(problem) is not None, found_in(problem)
-    weight, bias = _affine(problem)
+    weight, bias = affine(problem)
     y = as_float(reference(problem)).reshape(sets.shape)
     v, eps, w, flush = found.variance, problem.eps, np.abs(weight), lost(arithmetic)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
@@ -53,14 +46,7 @@ def passed_on(problem: Normalization, off: Array, arithmetic: Arithmetic) -> Bou
         none = np.zeros(most.mean.shape)
         dmu, dv = (none, none) if given else errors(most, sets.count, arithmetic)
         dmu, dv = dmu + drift, dv + swing
-        r = (v + eps) ** -0.5
-        high = (np.maximum(v - dv, 0) + eps * (1 - 2 * u)) ** -0.5
-        low = (v + dv + eps * (1 + 2 * u)) ** -0.5
-        dr = np.maximum(high - r, r - low) + 5 * u * high
-        if arithmetic.statistics:
-            narrow = FORMATS[arithmetic.statistics]
-            dr = dr + 2.5 * narrow.unit * (r + dr)
-            dmu = dmu + narrow.unit * (most.mean + dmu) + narrow.spacing / 2
+        r, dr, dmu = inverse_deviation(most.mean, v, eps, (dmu, dv), arithmetic)
         root = r + dr
         error = w * (np.abs(x - found.mean) * (dr + 3 * u * root) + (dmu + d) * root * (1 + 3 * u)) + u * np.abs(y)
         error = error * (1 + u) + u * (w * root * (np.abs(x) + d + 2 * most.mean) * (1 + 4 * u) + np.abs(bias))
@@ -85,7 +71,7 @@ def spread(problem: Normalization, came: Array, arithmetic: Arithmetic) -> Array
     sets = problem.sets
     x, s = as_float(problem.x).reshape(sets.shape), came.reshape(sets.shape)
     found = found_in(problem)
-    weight, bias = _affine(problem)
+    weight, bias = affine(problem)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         wr = np.abs(weight) * (found.variance + problem.eps) ** -0.5
         y = np.abs(x - found.mean) * wr

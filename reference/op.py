@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar, cast, dataclass_trans
 import numpy as np
 import numpy.typing as npt
 
+from .features import Exclusion, Feature
 from .measured import Measured
 from .pick import Pick
 from .rounding import Arithmetic, Bound
@@ -138,7 +139,10 @@ class Op:
     chapters: ClassVar[tuple[ModuleType | SimpleNamespace, ...]] = ()  # where more clauses are: laws, examples, edges
     _tensors: ClassVar[tuple[str, ...]] = ()  # the fields that are arrays, in order
     has_batch: ClassVar[bool] = True  # axis 0 of `x` is `n`, and every image is treated alone
+    spreads: ClassVar[str] = ""  # how it passes on a NaN (spoilt.py); empty where laws of its own say that
     outputs: ClassVar[tuple[str, ...]] = ("y",)  # the names of what comes back; several come back as a tuple
+    features: ClassVar[tuple[Feature, ...]] = ()  # what is told of a problem; all pairs of their classes are drawn
+    excluded: ClassVar[tuple[Exclusion, ...]] = ()  # combinations of classes that the rules forbid
 
     # What a subclass provides.
 
@@ -172,6 +176,10 @@ class Op:
     def random(self) -> bool:
         """Is the result drawn, so that there is no one truth before an answer has settled what was drawn?"""
         return False
+
+    def weighs(self, output: str) -> bool:
+        """Has everything that this output adds up a weight other than zero?"""
+        return True
 
     def settled(self, answer: Tensor) -> Op:
         """The problem with what the implementation was free to draw taken from its answer: dropout's mask."""
@@ -247,12 +255,17 @@ class Op:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self.arrays()["x"].dtype
+        x: Tensor = vars(self)["x"]
+        return x.dtype
 
     def arrays(self) -> dict[str, Tensor]:
         """The arrays that are present, by field name, `x` first."""
         mine = vars(self)
         return {name: mine[name] for name in self._tensors if mine[name] is not None}
+
+    def may_lack(self, name: str) -> bool:
+        """Is this an array that need not be there?"""
+        return any(f.name == name and f.default is None for f in self._fields())
 
     def parameters(self) -> dict[str, Any]:
         """The fields that are not arrays."""
@@ -264,6 +277,12 @@ class Op:
 
     def broken_rules(self) -> tuple[str, ...]:
         """The names of the rules that this problem breaks; empty for a valid problem."""
+        known: tuple[str, ...] | None = vars(self).get("_broken")  # everyone who is handed a problem asks
+        if known is None:
+            known = vars(self)["_broken"] = self._break()
+        return known
+
+    def _break(self) -> tuple[str, ...]:
         broken: list[str] = []
         for clause in self.clauses:
             if clause.kind != "rule":
@@ -280,12 +299,8 @@ class Op:
 
     def validate(self) -> None:
         """Raise InvalidProblem, with the sentence of the first rule that is broken, unless there is none."""
-        if "_valid" in vars(self):  # looked at before: a problem is never changed
-            return
         broken = self.broken_rules()
-        if not broken:
-            vars(self)["_valid"] = True
-        else:
+        if broken:
             text = next(c.text for c in self.clauses if c.name == f"{self.name}.{broken[0]}")
             raise InvalidProblem(f"{self.name}: {text} Here: {self.summary()}")
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from . import pad2d_clauses, rules
+from .features import AXES, Exclusion, Feature, excluded, how_many, one_or_more, sizes, stratum
 from .op import STRICT, Op, Padding, Shape, Tensor, operation, rule
 from .pick import Pick
+from .window import STRETCHED, WIDE
 
 MODES = ("zeros", "replicate", "reflect", "circular")
 
@@ -53,6 +56,48 @@ def mode_allows(length: int, sides: tuple[int, int], mode: str) -> bool:
     return limit is None or most <= limit or most == 0
 
 
+# What is told of a padding.
+
+
+def _axes(problem: Any) -> list[tuple[int, tuple[int, int]]]:
+    """The length of each axis, and its two sides."""
+    return list(zip(problem.x.shape[2:], problem.padding, strict=True))
+
+
+def _side(axis: int, side: int) -> Callable[[Any], str]:
+    """How much there is on a side: against what can be mirrored without the edge, and with it."""
+
+    def told(problem: Any) -> str:
+        n, p = problem.x.shape[2 + axis], problem.padding[axis][side]
+        return "none" if p == 0 else "less" if p < n - 1 else "mirror" if p == n - 1 else "once" if p == n else "beyond"
+
+    return told
+
+
+_SIDES = ("none", "less", "mirror", "once", "beyond")
+
+
+def _along(axis: int) -> tuple[Feature, ...]:
+    a = AXES[axis]
+    return (
+        Feature(f"{a}.before", _SIDES, _side(axis, 0)),
+        Feature(f"{a}.after", _SIDES, _side(axis, 1)),
+        how_many(f"{a}.length", lambda p: p.x.shape[2 + axis]),
+        sizes(a, lambda p: int(p.x.shape[2 + axis]), (STRETCHED, WIDE)[axis]),
+    )
+
+
+def _not_along(axis: int) -> tuple[Exclusion, ...]:
+    a = AXES[axis]
+    one, many = "one element has no inside", "drawn paddings are at most five"
+    return excluded(
+        *((f"mode=reflect {a}.{side}=once|beyond", "reflect takes at most n-1") for side in ("before", "after")),
+        *((f"mode=circular {a}.{side}=beyond", "circular takes at most n") for side in ("before", "after")),
+        *((f"{a}.length=1 {a}.{side}=less|mirror", one) for side in ("before", "after")),
+        *((f"{a}.length=many {a}.{side}=mirror|once|beyond", many) for side in ("before", "after")),
+    )
+
+
 @operation
 class Pad2d(Op):
     """Extend the rows and columns of each channel of each image.
@@ -73,6 +118,18 @@ class Pad2d(Op):
     padding: Padding  # ((top, bottom), (left, right)) around the image
     mode: str = "zeros"  # zeros, replicate, reflect or circular
 
+    spreads = "copies"
+    features = (
+        one_or_more("images", lambda p: p.x.shape[0]),
+        how_many("channels", lambda p: p.x.shape[1]),
+        Feature("mode", MODES, lambda p: p.mode),
+        *(feature for axis in (0, 1) for feature in _along(axis)),
+        sizes("channels", lambda p: p.x.shape[1]),
+        stratum("at_the_limit", lambda p: p.mode == "reflect" and all(max(s) == n - 1 > 0 for n, s in _axes(p))),
+        stratum("once_round", lambda p: p.mode == "circular" and all(max(s) == n for n, s in _axes(p))),
+        stratum("one_pixel", lambda p: p.x.shape[2:] == (1, 1) and p.padding != ((0, 0), (0, 0))),
+    )
+    excluded = tuple(e for axis in (0, 1) for e in _not_along(axis))
     chapters = (pad2d_clauses,)
 
     def output_shape(self) -> Shape:
@@ -86,13 +143,16 @@ class Pad2d(Op):
     @classmethod
     def draw(cls, pick: Pick) -> Self:
         mode = pick.one_of(MODES, (25, 25, 25, 25))
-        n, c = pick.integer(1, 3), pick.integer(1, 4, unlike=(1,))
+        n = pick.integer(1, 3)
+        c = pick.one_of(STRETCHED) if pick.flag(0.05) else pick.integer(1, 4, unlike=(1,))
+        long = pick.one_of(("", "columns", "rows"), (88, 8, 4))
         sides: list[tuple[int, int]] = []
         lengths: list[int] = []
-        for _ in range(2):
+        for name, large in (("rows", STRETCHED), ("columns", WIDE)):
             pair = pick.integer(0, 5), pick.integer(0, 5)
             least = {"reflect": max(pair) + 1, "circular": max(pair)}.get(mode, 1)
-            lengths.append(max(least, 1) + pick.integer(0, 5, unlike=(n, c, *lengths)))
+            more = pick.integer(0, 5, unlike=(n, c, *lengths))
+            lengths.append(max(least, pick.one_of(large)) if long == name else max(least, 1) + more)
             sides.append(pair)
         data = pick.data(1)
         return cls(x=data.array((n, c, *lengths)), padding=(sides[0], sides[1]), mode=mode)

@@ -1,6 +1,7 @@
 """Choices: the one thing a problem is drawn from, whoever makes them.
 
-A seeded generator makes them in the sweep, Hypothesis while a failing case is shrunk, a stored list in a replay.
+A seeded generator makes them in the sweep, Hypothesis while a failing case is shrunk, a stored list in a replay, a
+stored list and a generator together where parameters are wanted again with other values.
 Every choice is a whole number with 0 the simplest, so that shrinking towards zeros simplifies the problem.
 """
 
@@ -58,11 +59,22 @@ class Pick(ABC):
 
     def data(self, terms: int) -> Data:
         """A source of array values, of one kind throughout; `terms` are summed in one output element."""
-        kind = self.one_of(KINDS, _WEIGHTS)
-        return Data(kind.name, self.choose(1 << 16, None), self.dtype, terms)
+        kind = KINDS[self.kind()]
+        return Data(kind.name, self.seed(), self.dtype, terms)
+
+    def kind(self) -> int:
+        """Which kind of data: one of KINDS."""
+        return self.choose(len(KINDS), _WEIGHTS)
+
+    def seed(self) -> int:
+        """A seed of values: it decides no shape and no parameter."""
+        return self.choose(1 << 16, None)
 
 
 _WEIGHTS = tuple(k.weight for k in KINDS)
+
+# Kinds of data that show in every output which elements it was made of: those of most stored rows.
+TELLING = ("integers", "integers", "wide", "normal")
 
 
 class RandomPick(Pick):
@@ -99,3 +111,42 @@ class ReplayPick(Pick):
         index = min(self._stored[at], count - 1) if at < len(self._stored) else 0
         self.choices.append(index)
         return index
+
+
+class RowPick(RandomPick):
+    """The parameters of a stored row, with values of their own: kinds and seeds of data come from the generator.
+
+    A row is the list of the choices that are not about values. Past its end, the simplest.
+    """
+
+    varied = False
+
+    def __init__(
+        self, row: Sequence[int], seed: str, dtype: np.dtype[Any], budget: int, kinds: Sequence[str] = ()
+    ) -> None:
+        super().__init__(seed, dtype, budget)
+        self._row = row
+        self._kinds = kinds  # of these, if there are any
+        self.made: list[int] = []  # the row as it was used
+
+    def choose(self, count: int, weights: Sequence[float] | None) -> int:
+        at = len(self.made)
+        index = min(self._row[at], count - 1) if at < len(self._row) else self.beyond(count)
+        self.made.append(index)
+        self.choices.append(index)
+        return index
+
+    def beyond(self, count: int) -> int:
+        """What is chosen past the end of the row."""
+        return 0
+
+    def kind(self) -> int:
+        if not self._kinds and self._random.random() < 0.125:
+            return super().choose(len(KINDS), _WEIGHTS)
+        kinds = self._kinds or TELLING
+        name = kinds[int(self._random.random() * len(kinds))]
+        self.choices.append(next(number for number, kind in enumerate(KINDS) if kind.name == name))
+        return self.choices[-1]
+
+    def seed(self) -> int:
+        return super().choose(1 << 16, None)

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from . import channel_clauses, group_clauses, normalize, normalize_clauses
+from . import channel_clauses, group_clauses, normalize, normalize_clauses, normalize_features
 from .group_norm import GroupNorm
 from .layer_norm import LayerNorm
 from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation
@@ -40,6 +40,9 @@ class PixelGroupNorm(Op):
     bias: Tensor | None = None  # (C) zeros where absent
     eps: float = 1e-5  # added to the variance, inside the root
 
+    spreads = "mixes"
+    features = normalize_features.GROUPED_BY_PIXELS
+    excluded = normalize_features.NOT_GROUPED_BY_PIXELS
     chapters = (channel_clauses, group_clauses, normalize_clauses)
 
     @property

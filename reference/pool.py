@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from .laws import enlarged, order
 from .op import STRICT, Run, Sides, edge, law, rule
 from .pad2d import padded
 from .pick import Pick
-from .window import STRETCHED, Window
+from .window import STRETCHED, WIDE, Window, thrifty
 
 Array = npt.NDArray[np.float64]
 Tensor = npt.NDArray[Any]
@@ -56,16 +57,21 @@ def output_shape(problem: Pool) -> tuple[int, ...]:
 def draw(pick: Pick, dilated: bool) -> dict[str, Any]:
     """The fields of a valid pooling. A third of them stay within half a window of symmetric padding, the domain of
     some libraries."""
-    stretch = pick.one_of(("", "channels", "rows", "columns"), (76, 8, 8, 8))
+    usual = pick.one_of(("", "patchify", "3x3 strided", "same", "same, more before"), (72, 13, 5, 6, 4))
+    large = pick.flag(0.08)
+    long = pick.one_of(("", "rows", "columns"), (84, 8, 8))
     n = pick.integer(1, 3)
-    c = pick.one_of(STRETCHED) if stretch == "channels" else pick.integer(1, 4, unlike=(n,))
+    c = pick.one_of(STRETCHED) if large else pick.integer(1, 4, unlike=(n,))
     ceil_mode, tame = pick.flag(0.4), pick.flag(0.34)
     windows: list[Window] = []
-    for a, name in enumerate(("rows", "columns")):
-        drawn = Window.draw(pick, unlike=(n, c, *(w.length for w in windows)), stretch=stretch == name)
-        windows.append(_holding_input(drawn, ceil_mode, tame, dilated and a < 2))
-    data = pick.data(windows[0].taps * windows[1].taps)
-    rows, columns = windows
+    for name, sizes in (("rows", STRETCHED), ("columns", WIDE)):
+        unlike, stretch = (n, c, *(w.length for w in windows)), sizes if long == name else ()
+        drawn = Window.draw(pick, unlike=unlike, stretch=stretch, dilated=dilated, usual=usual)
+        windows.append(_holding_input(drawn, ceil_mode, tame))
+    wanted = "channels" * large + long
+    n, c, _, *windows = thrifty(pick.budget, n, c, 1, windows[0], windows[1], wanted)
+    rows, columns = (_holding_input(axis, ceil_mode, False) for axis in windows)
+    data = pick.data(rows.taps * columns.taps)
     fields = {
         "x": data.array((n, c, rows.length, columns.length)),
         "kernel_size": (rows.taps, columns.taps),
@@ -76,21 +82,21 @@ def draw(pick: Pick, dilated: bool) -> dict[str, Any]:
     return fields | ({"dilation": (rows.dilation, columns.dilation)} if dilated else {})
 
 
-def _holding_input(drawn: Window, ceil: bool, tame: bool, dilated: bool) -> Window:
-    before, after = drawn.before, drawn.after
+def _holding_input(drawn: Window, ceil: bool, tame: bool) -> Window:
+    """With less padding, or a longer input, until every window holds some of it."""
     if tame:
-        before = after = min(before, drawn.taps // 2)
-    while True:
-        axis = Window(drawn.length, drawn.taps, drawn.stride, drawn.dilation if dilated else 1, before, after, ceil)
-        if axis.fits and axis.holds_input():
-            return axis
-        if not axis.fits:
-            drawn = Window(drawn.length + 1, drawn.taps, drawn.stride, drawn.dilation, before, after)
-        elif max(before, after):
-            less = max(before, after) - 1
-            before, after = (less, less) if tame else (min(before, less), min(after, less))
+        half = min(drawn.before, drawn.taps // 2)
+        drawn = replace(drawn, before=half, after=half)
+    axis = replace(drawn, ceil=ceil)
+    while not (axis.fits and axis.holds_input()):
+        most = max(axis.before, axis.after)
+        if not axis.fits or not most:
+            axis = replace(axis, length=axis.length + 1)
+        elif tame:
+            axis = replace(axis, before=most - 1, after=most - 1)
         else:
-            drawn = Window(drawn.length + 1, drawn.taps, drawn.stride, drawn.dilation, before, after)
+            axis = replace(axis, before=min(axis.before, most - 1), after=min(axis.after, most - 1))
+    return axis
 
 
 # The rules of the domain.

@@ -7,9 +7,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from .features import NOT_OF_ANY_SHAPE, of_any_shape
 from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
 from .pick import Pick
-from .window import STRETCHED
+from .rounding import format_of
+from .window import WIDE
 
 Array = npt.NDArray[np.float64]
 Worked = list[tuple[Any, Array]]
@@ -27,6 +29,10 @@ class Relu(Op):
 
     x: Tensor  # any shape
 
+    spreads = "copies"
+    features = of_any_shape()
+    excluded = NOT_OF_ANY_SHAPE
+
     def output_shape(self) -> Shape:
         return self.x.shape
 
@@ -38,10 +44,11 @@ class Relu(Op):
     def draw(cls, pick: Pick) -> Self:
         rank = 1 + pick.one_of((3, 0, 1, 2, 4), (50, 15, 15, 15, 5))
         shape: list[int] = []
+        lean = pick.flag(0.04)
         for _ in range(rank):
-            shape.append(pick.integer(1, 5, unlike=shape))
+            shape.append(1 if lean else pick.integer(1, 5, unlike=shape))
         if pick.flag(0.3):
-            shape[-1] = pick.one_of(STRETCHED)
+            shape[-1] = pick.one_of(WIDE)
         return cls(x=pick.data(1).array(tuple(shape)))
 
     @rule(lambda self, pick: self.but(x=self.x.astype(pick.one_of((np.complex64, np.bool_)))), STRICT, "ACT-05")
@@ -56,7 +63,8 @@ class Relu(Op):
         scaled = (np.asarray(self.x, np.float64) * factor).astype(self.dtype)
         if not np.array_equal(np.asarray(scaled, np.float64), np.asarray(self.x, np.float64) * factor):
             return None
-        return run.values(self.but(x=scaled)), run.values(self) * factor
+        clear = _clear(self.x) & _clear(scaled)
+        return run.values(self.but(x=scaled))[clear], (run.values(self) * factor)[clear]
 
     @law("LAW-A6")
     def twice_is_once(self, run: Run, pick: Pick) -> Sides | None:
@@ -80,7 +88,8 @@ class Relu(Op):
         lower = np.minimum(self.x, self.x.reshape(-1)[::-1].reshape(self.x.shape))
         rise = run.values(self) - run.values(self.but(x=np.array(lower, order="C")))
         most = np.asarray(self.x, np.float64) - np.asarray(lower, np.float64)
-        return np.clip(rise, 0, most), rise
+        clear = _clear(self.x) & _clear(lower)
+        return np.clip(rise, 0, most)[clear], rise[clear]
 
     @law("ACT-01, EQV-09")
     def elements_are_separate(self, run: Run, pick: Pick) -> Sides | None:
@@ -118,3 +127,8 @@ class Relu(Op):
         """A single element."""
         problem: Relu = cls.draw(pick)
         return problem.but(x=problem.x.reshape(-1)[:1])
+
+
+def _clear(x: Tensor) -> npt.NDArray[np.bool_]:
+    """Where no number is subnormal: those may become zero on one side alone, where that is declared."""
+    return np.asarray((np.abs(np.asarray(x, np.float64)) >= format_of(x.dtype).smallest_normal) | (x == 0))

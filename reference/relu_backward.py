@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from . import backward, backward_clauses, backward_laws
 from .backward import Backward
+from .features import of_forward
 from .op import STRICT, Run, Sides, Tensor, example, law, operation
 from .pick import Pick
 from .relu import Relu
@@ -35,6 +36,8 @@ class ReluBackward(Backward):
     grad_output: Tensor  # that of x, the gradient of the output
 
     fresh = False
+    features = of_forward(Relu.features)
+    excluded = Relu.excluded
     chapters = (backward.of_forward(Relu), backward_clauses)
     the_input_times_its_gradient = backward_laws.the_input_times_its_gradient
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -53,9 +54,16 @@ FORMATS = {
 }
 
 
+@cache
+def name_of(dtype: np.dtype[Any] | str) -> str:
+    """The name of a dtype, which NumPy takes microseconds to make."""
+    return str(dtype)
+
+
+@cache
 def format_of(dtype: np.dtype[Any] | str) -> Format:
     """The format of a dtype; integers and booleans are read as float64, which holds what a student types."""
-    return FORMATS.get(str(dtype), FORMATS["float64"])
+    return FORMATS.get(name_of(dtype), FORMATS["float64"])
 
 
 def dtype_named(name: str) -> np.dtype[Any]:
@@ -92,7 +100,8 @@ class Arithmetic:
     storage, accumulator: names of formats; the result is rounded once from the accumulator to the storage.
     unit_factor: 1 for rounding to nearest, 2 for truncating or faithful units (tensor cores).
     input_rounding: relative error of rounding each input before the product (TF32: 2^-11), 0 for none.
-    statistics: the format in which a normalization keeps mean and deviation, if it is narrower than the accumulator.
+    statistics: the format in which a normalization keeps mean and deviation, if it is narrower than the accumulator; in
+    its gradients also that of operations on single elements, and of the sums of those of weight and bias.
     """
 
     name: str
@@ -192,11 +201,13 @@ def dot_bound(
     bias: Array | float = 0.0,
     whole: bool = False,
     reference_unit: float | None = None,
+    flushed: Array | float = 0.0,
 ) -> Bound:
     """The bound of y = sum x*w + b, whatever the order of summation.
 
     value: y. magnitude: B = sum |x||w| + |b|. terms: T, the number of non-zero products, plus one for a
-    non-zero bias. whole: every x, w and b is an integer.
+    non-zero bias. whole: every x, w and b is an integer. flushed: what subnormal inputs contribute, where they may be
+    read as zero.
 
     Let L be the sum of the absolute local errors. Products contribute at most u*P, P = B - |b| (nothing with a
     fused multiply-add). A tree has at most T-1 additions of two non-zero operands; the exact sum of the computed
@@ -237,6 +248,7 @@ def dot_bound(
         error += terms * (acc.spacing / 2) + out.spacing / 2
         if arithmetic.flush_to_zero:
             error += 2 * terms * acc.smallest_normal
+        error += flushed
     empty = magnitude == 0
     error[empty] = 0.0
     forced = np.zeros(value.shape, bool)

@@ -129,19 +129,19 @@ def judgements(problem: BatchNorm, arithmetic: Arithmetic, off: tuple[Array, Arr
 
 # Drawing.
 
-MOMENTA = (0.1, 0.5, 0.25, 0.9, 1.0, 0.0)
+MOMENTA = (0.1, 0.5, 0.25, 0.9, 1.0, 0.0, 0.99)
 
 
 def drawn(pick: Pick, x: Tensor, *, needed: bool) -> dict[str, Any]:
     """Momentum and running statistics of the channels of x: as before the first step, near those of x, whole numbers,
-    or, unless they are needed, none. The variances are positive."""
-    momentum = pick.one_of(MOMENTA, (40, 20, 10, 10, 10, 10))
-    sorts, often = ("fresh", "near", "whole", "none"), (15, 45, 25, 15)
-    sort = pick.one_of(sorts[:3], often[:3]) if needed else pick.one_of(sorts, often)
+    far from what they are before the first step, or, unless they are needed, none. The variances are positive."""
+    momentum = pick.one_of(MOMENTA, (40, 20, 10, 8, 10, 10, 2))
+    sorts, often = ("fresh", "near", "whole", "far", "none"), (15, 40, 22, 8, 15)
+    sort = pick.one_of(sorts[:4], often[:4]) if needed else pick.one_of(sorts, often)
     c = x.shape[1]
     if sort == "none":
         return {"momentum": momentum, "running_mean": None, "running_var": None}
-    random = np.random.default_rng(pick.integer(0, (1 << 16) - 1))
+    random = np.random.default_rng(pick.seed())
     if sort == "near":
         values = as_float(x)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -149,12 +149,14 @@ def drawn(pick: Pick, x: Tensor, *, needed: bool) -> dict[str, Any]:
             mean = mean + np.sqrt(variance) * random.standard_normal(c)
             variance = variance * random.choice((0.25, 1.0, 2.5), c)
     elif sort == "whole":
-        mean, variance = random.integers(-3, 4, c) * 1.0, random.integers(1, 10, c) / 4
+        mean, variance = random.integers(-3, 4, c) * 1.0, (2 * random.integers(0, 9, c) + 1) / 8
+    elif sort == "far":
+        mean, variance = random.choice((-96.0, 40.0, 500.0), c), random.choice((1 / 64, 64.0, 900.0), c)
     else:
         mean, variance = np.zeros(c), np.ones(c)
     # Four times as large they are still numbers of the format, and what rounds to zero is not positive.
     most, least = format_of(pick.dtype).largest / 4, format_of(pick.dtype).smallest_normal
-    variance = np.clip(np.where(variance >= least, variance, 1.0), None, most)
+    variance = np.clip(np.where(variance >= least, variance, 2.0), None, most)
     mean = np.clip(mean, -most, most)
     return {
         "momentum": momentum,

@@ -145,5 +145,5 @@ def errors(found: Statistics, count: int | Array, arithmetic: Arithmetic) -> tup
 
 
 def lost(arithmetic: Arithmetic) -> float:
-    """What an underflow in the accumulator may lose."""
-    return 2 * arithmetic.acc.smallest_normal if arithmetic.flush_to_zero else arithmetic.acc.spacing
+    """What an underflow may lose in the accumulator, or, where subnormals are flushed, already in an input."""
+    return 2 * arithmetic.out.smallest_normal if arithmetic.flush_to_zero else arithmetic.acc.spacing

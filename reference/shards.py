@@ -25,7 +25,7 @@ def combined_errors(problem: SyncBatchNorm, arithmetic: Arithmetic) -> tuple[Arr
 
     Gathered: sets.errors. Combined: a shard has m_k elements, mean mu_k and variance v_k, which sets.errors holds to
     dmu_k and dv_k; averages weigh with m_k/m. A shard may also send (v_k + eps)^-1/2, as PyTorch's do: then dv_k gains
-    g(13)*(v_k + eps), for a root good to 2 ulp, its square and the division.
+    g(13)*(v_k + eps), for a root good to 2 ulp, its square and the division; the only device with images may as well.
 
     All at once or two at a time, a new mean is an average of earlier ones, and no step rounds it by more than 9u*P
     with P = max(|mu_k| + dmu_k): of mean_a + (mean_b - mean_a)*m_b/m_ab the sum rounds by uP, its second term by 4u*2P.
@@ -40,7 +40,7 @@ def combined_errors(problem: SyncBatchNorm, arithmetic: Arithmetic) -> tuple[Arr
     whole = errors(found, m, arithmetic)
     sizes = np.array([size for size in problem.shards if size])
     k, u = len(sizes), arithmetic.unit
-    if k < 2:
+    if not k:
         return whole
 
     def g(roundings: int) -> float:

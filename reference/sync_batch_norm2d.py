@@ -13,6 +13,7 @@ from . import (
     channel_clauses,
     normalize,
     normalize_clauses,
+    normalize_features,
     running,
     running_clauses,
     shard_clauses,
@@ -25,7 +26,7 @@ from .rounding import Arithmetic, Bound
 from .running_clauses import remembering, stored
 from .sets import Sets
 from .shards import combined_errors, slices
-from .window import STRETCHED
+from .window import STRETCHED, WIDE
 
 Array = npt.NDArray[np.float64]
 Worked = list[tuple[Any, tuple[Array | None, ...]]]
@@ -58,8 +59,11 @@ class SyncBatchNorm2d(Op):
     momentum: float = 0.1  # the weight of the new value in the running statistics
     eps: float = 1e-5  # added to the variance
 
+    spreads = "mixes"
     has_batch = False
     outputs = running.OUTPUTS
+    features = normalize_features.SHARDED
+    excluded = normalize_features.NOT_SHARDED
     chapters = (channel_clauses, shard_clauses, running_clauses, normalize_clauses, batch_clauses)
 
     @property
@@ -96,15 +100,20 @@ class SyncBatchNorm2d(Op):
         off = combined_errors(self, arithmetic) if self.x.size else None
         return {"y": normalize.judgement(self, arithmetic, off)} | running.judgements(self, arithmetic, off)
 
+    def weighs(self, output: str) -> bool:
+        return output == "y" or self.momentum not in (0, 1)
+
     @classmethod
     def draw(cls, pick: Pick) -> Self:
         sizes = [pick.integer(1, 3) for _ in range(pick.one_of((1, 2, 3, 4, 6), (8, 42, 25, 20, 5)))]
         if len(sizes) > 1 and pick.flag(0.1):
-            sizes[pick.integer(0, len(sizes) - 1)] = 0
+            sizes = [0 if pick.flag() else size for size in sizes]
+            sizes[0] = sizes[0] or int(not any(sizes))
         n = sum(sizes)
-        c = pick.integer(1, 4, unlike=(n,))
+        large = pick.one_of(("", "columns", "channels", "channels, columns"), (82, 10, 6, 2))
+        c = pick.one_of(STRETCHED) if "channels" in large else pick.integer(1, 4, unlike=(n,))
         h = pick.integer(1, 3, unlike=(n, c))
-        w = pick.one_of(STRETCHED) if pick.flag(0.15) else pick.integer(1, 3, unlike=(n, c, h))
+        w = pick.one_of(WIDE) if "columns" in large else pick.integer(1, 3, unlike=(n, c, h))
         shape = (n, c, h, 2 if n * h * w == 1 else w)
         fields = normalize.drawn(pick, shape, cls(x=np.empty(shape), shards=tuple(sizes)).sets, (c,))
         return cls(**fields, shards=tuple(sizes), **running.drawn(pick, fields["x"], needed=False))

@@ -49,11 +49,11 @@ def nearest(problem: Any, answer: Array) -> Array:
     A pixel has all of the windows that it wins alone, and of those where it ties between nothing and all; and each
     component (see `components`) has in total what its windows got. These conditions are necessary, and sufficient where
     tied windows do not overlap. What a component has too little or too much is laid on its pixels in proportion to the
-    gradients in play there.
+    gradients in play there. A tied window without a gradient has nothing to split: it ties nobody.
     """
     won = problem.won
-    tied = won & (won.sum(axis=(4, 5), keepdims=True) > 1)
     g = np.asarray(problem.grad_output, np.float64)[..., None, None]
+    tied = won & (won.sum(axis=(4, 5), keepdims=True) > 1) & (g != 0)
     parts = (won & ~tied) * g, tied * np.minimum(g, 0), tied * np.maximum(g, 0), won * abs(g)
     alone, least, most, size = (problem.collected(part) for part in parts)
     inside = np.clip(np.where(np.isfinite(answer), answer, alone), alone + least, alone + most)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,31 +66,137 @@ class Window:
         return (at >= 0) & (at < self.length)
 
     def holds_input(self) -> bool:
-        """Does every window hold at least one input element?"""
-        return bool(self.inside.any(axis=1).all())
+        """Does every window hold at least one input element?
+
+        One that starts on the input does, one that starts behind it does not; of one that starts before it, the first
+        tap that has reached the input has not yet passed it.
+        """
+        if (self.count - 1) * self.stride - self.before >= self.length:
+            return False
+        for start in range(-self.before, min(0, self.count * self.stride - self.before), self.stride):
+            reached = -(start // self.dilation)
+            if reached >= self.taps or start + reached * self.dilation >= self.length:
+                return False
+        return True
+
+    def shorter(self, least: int = 1) -> Window:
+        """Half as long, if it is still as long as `least` and the kernel fits."""
+        least = max(least, self.span - self.before - self.after, 1)
+        return replace(self, length=max(least, (self.length + 1) // 2))
+
+    def least(self, mode: str) -> int:
+        """How long an input must be to be padded so in this mode."""
+        return {"reflect": max(self.before, self.after) + 1, "circular": max(self.before, self.after)}.get(mode, 1)
 
     @classmethod
-    def draw(cls, pick: Pick, *, unlike: tuple[int, ...] = (), stretch: bool = False, dilated: bool = True) -> Window:
+    def draw(
+        cls,
+        pick: Pick,
+        *,
+        unlike: tuple[int, ...] = (),
+        stretch: tuple[int, ...] = (),
+        dilated: bool = True,
+        mode: str = "zeros",
+        usual: str = "",
+    ) -> Window:
         """A window and an input that it fits: the outputs are chosen and the input length follows.
 
-        `unlike`: lengths to keep away from. `stretch`: one of the larger sizes, around those where kernels
-        change their blocking. `dilated`: whether there may be holes between the taps.
+        `unlike`: lengths to keep away from. `stretch`: numbers of outputs to choose from, instead of small ones.
+        `dilated`: whether there may be holes between the taps. `mode`: how the input is padded. `usual`: one of USUAL,
+        whose windows are as networks have them.
         """
-        taps = 1 + pick.one_of((0, 1, 2, 3, 4, 6), (20, 18, 30, 12, 14, 6))
-        stride = 1 + pick.one_of((0, 1, 2, 3), (45, 30, 15, 10))
+        # The same choices whatever is chosen, so that a case keeps its shape while one of them is made simpler.
+        taps = 1 + pick.one_of((0, 1, 2, 3, 4, 6, 5, 7, 8), (20, 18, 30, 11, 12, 4, 2, 1, 2))
+        stride = pick.one_of((1, 2, 3, 4, taps, taps + 1, taps + 2), (43, 27, 13, 8, 4, 3, 2))
         dilation = 1 + pick.one_of((0, 1, 2), (60, 25, 15)) if dilated else 1
         before = pick.one_of((0, 1, 2, 3, 5, 9), (40, 22, 16, 12, 8, 2))
-        after = pick.one_of((0, 1, 2, 3, 5, 9), (40, 22, 16, 12, 8, 2))
-        outputs = 1 + (pick.one_of(STRETCHED) - 1 if stretch else pick.integer(0, 6))
+        after = pick.one_of((0, 1, 2, 3, 5, 9, before), (36, 18, 13, 9, 6, 2, 16))
+        if usual.startswith("3x3"):
+            taps, stride, dilation, before, after = 3, 2 if usual == "3x3 strided" else 1, 1, 1, 1
+        elif usual == "pointwise":
+            taps, stride, dilation, before, after = 1, 1, 1, 0, 0
+        elif usual == "patchify":
+            taps = stride = max(taps, 2)
+            dilation, before, after = 1, 0, 0
+        outputs = pick.one_of(stretch) if stretch else 1 + pick.integer(0, 6)
         slack = pick.integer(0, stride - 1)
+        short = "" if stretch else pick.one_of(("", "kernel", "one"), (91, 5, 4))
         span = dilation * (taps - 1) + 1
-        length = (outputs - 1) * stride + span + slack - before - after
-        length = pick.away(max(length, 1), unlike)
-        return cls(length, taps, stride, dilation, before, after)
+        length = max((outputs - 1) * stride + span + slack - before - after, 1)
+        if usual.startswith("same"):
+            same = cls((outputs - 1) * stride + 1 + slack, taps, stride, dilation)._same(usual == "same")
+            return replace(same, length=max(same.length, same.least(mode)))
+        drawn = cls(pick.away(length, unlike), taps, stride, dilation, before, after)
+        if short:
+            return drawn._short(mode, short == "kernel")
+        return replace(drawn, length=max(drawn.length, drawn.least(mode)))
+
+    def _same(self, behind: bool) -> Window:
+        """Padded so that there are as many windows as there are steps on the input (SAME), an odd rest behind it or
+        before it."""
+        total = max((-(-self.length // self.stride) - 1) * self.stride + self.span - self.length, 0)
+        less, more = total // 2, total - total // 2
+        return replace(self, before=less if behind else more, after=more if behind else less)
+
+    def is_same(self) -> bool:
+        """Is it padded as SAME pads, if at all?"""
+        return self in (self._same(True), self._same(False))
+
+    def _short(self, mode: str, kernel: bool) -> Window:
+        """With an input as long as the kernel, or of one element, and padding that this allows and needs."""
+        length = self.span if kernel else 1
+        most = {"reflect": length - 1, "circular": length}.get(mode, self.span + 9)
+        before, after = min(self.before, most), min(self.after, most)
+        after = max(after, min(self.span - length - before, most))
+        changed = replace(self, length=length, before=before, after=after)
+        return changed if changed.fits else replace(changed, taps=1)
 
 
-# One below, at and one above the sizes at which kernels change their blocking.
+USUAL = ("", "3x3", "pointwise", "patchify", "3x3 strided", "same", "same, more before")
+
+# One below, at and one above the sizes at which kernels change their blocking; of widths there are more.
 STRETCHED = (3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33)
+WIDE = (*STRETCHED, 63, 64, 65, 255, 256, 257)
+
+
+def thrifty(
+    budget: int,
+    n: int,
+    c: int,
+    k: int,
+    rows: Window,
+    columns: Window,
+    wanted: str,
+    mode: str = "zeros",
+) -> tuple[int, int, int, Window, Window]:
+    """Images, channels, filters, rows and columns of no more than `budget` multiplications, if it can be had.
+
+    Images are given up first, then what is not named in `wanted`: filters, channels, rows, columns; then the rest.
+    The axes stay long enough for their padding in this mode.
+    """
+    axes = [rows, columns]
+    sizes = {"filters": k, "channels": c}
+    names = ("filters", "channels", "rows", "columns")
+    order = [name for name in names if name not in wanted] + [name for name in names if name in wanted]
+    taps = rows.taps * columns.taps
+
+    def too_many() -> bool:
+        return n * sizes["filters"] * sizes["channels"] * axes[0].count * axes[1].count * taps > budget
+
+    if too_many():
+        n = 1
+    for name in order:
+        while too_many():
+            if name in sizes:
+                changed = (sizes[name] + 1) // 2 != sizes[name]
+                sizes[name] = (sizes[name] + 1) // 2
+            else:
+                at = names.index(name) - 2
+                shorter = axes[at].shorter(axes[at].least(mode))
+                changed, axes[at] = shorter != axes[at], shorter
+            if not changed:
+                break
+    return n, sizes["channels"], sizes["filters"], axes[0], axes[1]
 
 
 def windows(padded: npt.NDArray[Any], rows: Window, columns: Window) -> npt.NDArray[Any]:

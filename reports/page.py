@@ -18,6 +18,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from convspec.reports.drawn import DrawnOp, by_operation
 from convspec.reports.grids import Comparison, Grid, compare, draw
 from convspec.reports.record import (
     FAR_FROM_THE_MODEL,
@@ -205,6 +206,7 @@ class Page:
     ops: list[OpRow]
     groups: list[Group]
     ratios: list[tuple[str, list[Ratio | None]]]
+    drawn_ops: list[DrawnOp]
     stages: list[tuple[str, float, int]]
     files: list[str]
     executed: int
@@ -283,6 +285,7 @@ def lay_out(run: Run) -> Page:
         ops=list(ops.values()),
         groups=_groups(run, backends, clauses),
         ratios=[line for line in ratios if any(line[1])],
+        drawn_ops=by_operation(run.drawn),
         stages=_stages(run.info.stages),
         files=_raw_files(run.folder),
         executed=sum(cell.cases.executed for cell in run.cells),
@@ -493,7 +496,7 @@ def _stages(stages: dict[str, float]) -> list[tuple[str, float, int]]:
 
 
 def _raw_files(folder: Path) -> list[str]:
-    fixed = [folder / name for name in ("run.json", "clauses.json", "cells.jsonl", "cases.json")]
+    fixed = [folder / name for name in ("run.json", "clauses.json", "cells.jsonl", "cases.json", "coverage.json")]
     found = [*fixed, *sorted(folder.glob("cells-*.jsonl"))]
     names = [path.name for path in found if path.is_file()]
     return [*names, "failures/"] if (folder / "failures").is_dir() else names

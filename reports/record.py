@@ -6,6 +6,7 @@
     cells.jsonl           one line per (backend, clause, dtype), sorted
     failures/<id>.json    one failure with its smallest case, and beside it the reproducer <id>.py
     cases.json            the SHA-256 of the frozen list of problems of each operation and dtype
+    coverage.json         which classes of parameters and sizes those problems had, and which pairs of them
     report.html, summary.md
 
 Numbers that JSON lacks are written as the strings "nan", "inf", "-inf"; array elements as hexadecimal floats.
@@ -20,12 +21,14 @@ import os
 import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import msgspec
+
+from convspec.reports.drawn import Drawn
 
 SCHEMA = "convspec-results/1"
 
@@ -168,6 +171,7 @@ class Run:
     clauses: list[ClauseInfo]
     cells: list[Cell]
     failures: list[Failure]
+    drawn: list[Drawn] = field(default_factory=list)
 
 
 def new_run_id() -> str:
@@ -252,12 +256,20 @@ def read_run(path: Path) -> Run:
     clauses = _decode(clauses_file, list[ClauseInfo]) if clauses_file.is_file() else []
     cells = _in_order(_read_cells([path / "cells.jsonl", *sorted(path.glob("cells-*.jsonl"))]))
     failures = [_decode(file, Failure) for file in sorted((path / "failures").glob("*.json"))]
-    return Run(path, _decode(header, RunInfo), clauses, cells, failures)
+    coverage = path / "coverage.json"
+    drawn = _decode(coverage, list[Drawn]) if coverage.is_file() else []
+    return Run(path, _decode(header, RunInfo), clauses, cells, failures, drawn)
 
 
 def write_schemas(folder: Path) -> list[Path]:
-    """Write the JSON Schema of each kind of file: a run, its clauses, one line of cells.jsonl, a failure."""
-    types: dict[str, Any] = {"run": RunInfo, "clauses": list[ClauseInfo], "cell": Cell, "failure": Failure}
+    """Write the JSON Schema of each kind of file: a run, its clauses, one line of cells.jsonl, a failure, coverage."""
+    types: dict[str, Any] = {
+        "run": RunInfo,
+        "clauses": list[ClauseInfo],
+        "cell": Cell,
+        "failure": Failure,
+        "coverage": list[Drawn],
+    }
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, type_ in types.items():

@@ -44,6 +44,12 @@ def write_summary(run_folder: Path) -> Path:
             f"  - {_code(problem[0])}",
             f"  - {_code(first.command)}",
         ]
+    lacking = [(d.op, *of_dtype) for d in page.drawn_ops for of_dtype in d.lacking]
+    if lacking:
+        lines += ["", "## Not drawn", "", "Classes and pairs of classes that the rules allow:", ""]
+    for op, dtype, count, names in lacking:
+        rest = f" and {count - 3} more" if count > 3 else ""
+        lines.append(f"- {_code(op)} {_code(dtype)}: {', '.join(_code(name) for name in names[:3])}{rest}")
     path = run_folder / "summary.md"
     write_whole(path, ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
     return path

@@ -82,7 +82,7 @@ def outputs(problem: Op, numbers: Callable[[Any], Any] = exact, **more: bool) ->
     """Every output that there is, by its name."""
     arrays = SimpleNamespace(**{name: numbers(array) for name, array in problem.arrays().items()})
     if problem.name in GRADIENTS:
-        return gradients(problem, arrays)
+        return gradients(problem, arrays, **more)
     first, *others = problem.outputs
     found = {first: compute(problem, numbers, **more)}
     for name in others:
@@ -405,13 +405,13 @@ STORED: dict[str, Callable[..., Any]] = {"running_mean": running_mean, "running_
 # Gradients: every product of the forward loops, pushed back to both of its factors.
 
 
-def gradients(p: Any, a: Any) -> dict[str, Any]:
+def gradients(p: Any, a: Any, **more: bool) -> dict[str, Any]:
     """Every gradient that there is, started at zeros of the numbers in use."""
     zero = type(a.grad_output.reshape(-1)[0])(0) if a.grad_output.size else 0
     found = {f"grad_{name}": np.full(array.shape, zero, object) for name, array in vars(a).items()}
-    del found["grad_grad_output"]
+    found = {name: array for name, array in found.items() if name in p.outputs}
     for index in np.ndindex(a.grad_output.shape):
-        GRADIENTS[p.name](p, a, SimpleNamespace(**found), a.grad_output[index], *index)
+        GRADIENTS[p.name](p, a, SimpleNamespace(**found), a.grad_output[index], *index, **more)
     return {name: found[name] for name in p.outputs if name in found}
 
 
@@ -460,6 +460,72 @@ def max_pool2d_backward(p: Any, a: Any, to: Any, g: Any, n: int, c: int, i: int,
         to.grad_x[n, c, r, s] += g / len(won)
 
 
+def normalized_backward(
+    p: Any, a: Any, to: Any, g: Any, at: tuple[int, ...], members: list[tuple[int, ...]], own: Any, magnitude: bool
+) -> None:
+    """dy/dx of an element for every member of its set, (1 if it is itself, less 1/m, less x_hat*x_hat/m) / deviation,
+    and of its weight and bias, which lie at `own`; or the sizes of these terms."""
+    m, elements = len(members), [a.x[i] for i in members]
+    mean = sum(elements) / m
+    deviation = root(sum((e - mean) ** 2 for e in elements) / m + type(mean)(p.eps))
+    far = sum(map(abs, elements)) / m
+    hat = {i: ((abs(e) + far) if magnitude else (e - mean)) / deviation for i, e in zip(members, elements, strict=True)}
+    g, sign = (abs(g), 1) if magnitude else (g, -1)
+    weight = 1 if p.weight is None else a.weight[own]
+    slope = g * (abs(weight) if magnitude else weight) / deviation
+    for i in members:
+        to.grad_x[i] += slope * ((i == at) + sign * (1 + hat[at] * hat[i]) / type(mean)(m))
+    to_parameters(p, to, g, hat[at], own)
+
+
+def to_parameters(p: Any, to: Any, g: Any, hat: Any, own: Any) -> None:
+    """What an element passes on to its weight and its bias."""
+    if p.weight is not None:
+        to.grad_weight[own] += g * hat
+    if p.bias is not None:
+        to.grad_bias[own] += g
+
+
+def layer_norm_backward(p: Any, a: Any, to: Any, g: Any, *index: int, magnitude: bool = False) -> None:
+    lead = index[: -p.axes]
+    members = [(*lead, *i) for i in np.ndindex(p.x.shape[-p.axes :])]
+    normalized_backward(p, a, to, g, index, members, index[-p.axes :], magnitude)
+
+
+def group_norm_backward(
+    p: Any, a: Any, to: Any, g: Any, n: int, c: int, h: int, w: int, magnitude: bool = False
+) -> None:
+    size = p.x.shape[1] // p.groups
+    channels = [k for k in range(p.x.shape[1]) if k // size == c // size]
+    members = [(n, k, i, j) for k in channels for i in range(p.x.shape[2]) for j in range(p.x.shape[3])]
+    normalized_backward(p, a, to, g, (n, c, h, w), members, c, magnitude)
+
+
+def batch_norm2d_backward(
+    p: Any, a: Any, to: Any, g: Any, n: int, c: int, h: int, w: int, magnitude: bool = False
+) -> None:
+    """In evaluation the slope is weight / deviation at the element alone."""
+    if p.training:
+        members = [(k, c, i, j) for k in range(len(p.x)) for i in range(p.x.shape[2]) for j in range(p.x.shape[3])]
+        normalized_backward(p, a, to, g, (n, c, h, w), members, c, magnitude)
+        return
+    size: Any = abs if magnitude else lambda v: v
+    deviation = root(a.running_var[c] + type(g)(p.eps))
+    g, weight = size(g), 1 if p.weight is None else size(a.weight[c])
+    to.grad_x[n, c, h, w] += g * weight / deviation
+    to_parameters(p, to, g, (size(a.x[n, c, h, w]) + (1 if magnitude else -1) * size(a.running_mean[c])) / deviation, c)
+
+
 GRADIENTS: dict[str, Callable[..., None]] = {
-    f.__name__: f for f in (conv2d_backward, linear_backward, relu_backward, avg_pool2d_backward, max_pool2d_backward)
+    f.__name__: f
+    for f in (
+        conv2d_backward,
+        linear_backward,
+        relu_backward,
+        avg_pool2d_backward,
+        max_pool2d_backward,
+        layer_norm_backward,
+        group_norm_backward,
+        batch_norm2d_backward,
+    )
 }

@@ -39,7 +39,7 @@ def verdicts(entry: Broken) -> dict[str, Verdict]:
     """The clauses of an entry, tried; the failure of the first measured one made small."""
     wanted = next((c for c in entry.clauses if c.endswith(MEASURED) and _own(entry)), "")
     return {
-        name: engine(entry.examples, 60 if name == wanted else 1).run(
+        name: engine(entry.examples, 250 if name == wanted else 1).run(
             CLAUSES[name], Backend.of(entry.name, entry.backend(), "test"), "float32"
         )
         for name in entry.clauses
@@ -136,7 +136,7 @@ def test_a_drawn_result_is_shown_by_drawing_again(clause: str, drawn: bool) -> N
 
     class Doubles(Drops):
         def dropout(self, problem: Any) -> Any:
-            return super().dropout(problem) * (2 if problem.random else 1) + (problem.p == 1)
+            return super().dropout(problem) * (2 if problem.random else 1) + (problem.p == 1 and not drawn)
 
     verdict = engine(shrink_calls=60).run(
         CLAUSES[f"dropout.{clause}"], Backend.of("doubles", Doubles(), "test"), "float32"

@@ -182,6 +182,57 @@ def test_one_element_read_outside_ends_the_process(tmp_path: Path, monkeypatch: 
     library.close()
 
 
+SHARES = """
+#define _POSIX_C_SOURCE 199309L
+#include "convspec.h"
+#include <string.h>
+#include <time.h>
+
+int relu_shape(const struct relu *p, int64_t shape[1])
+{
+    shape[0] = p->elements;
+    return CONVSPEC_OK;
+}
+
+/* Works in one buffer for all calls, and leaves every fourth element unwritten if there are six. */
+int relu_f32(const struct relu *p, const float *x, float *y)
+{
+    static float held[8];
+    memcpy(held, x, p->elements * sizeof(float));
+    nanosleep(&(struct timespec){0, 1000000}, NULL);
+    for (int64_t e = 0; e < p->elements; e++)
+        if (p->elements != 6 || e % 4 != 3)
+            y[e] = held[e] > 0 ? held[e] : 0;
+    return CONVSPEC_OK;
+}
+"""
+
+
+@pytest.fixture
+def shares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    source = tmp_path / "shares.c"
+    source.write_text(SHARES)
+    return c.compiled("shares", c.compiler(), [source], [source])
+
+
+@pytest.mark.parametrize("apart", ["none", "process"])
+def test_threads_meet_in_the_kernel(shares: Path, apart: str) -> None:
+    library = load_apart(str(shares), apart)
+    assert library.prepares
+    both = [Relu(x=np.full(5, value, np.float32)) for value in (1, 2)]
+    assert [library.call(problem).tolist() for problem in both] == [[1] * 5, [2] * 5]
+    assert library.together(both[:1], 2)[0][0].tolist() == [1] * 5
+    one, two = library.together(both, 2)
+    assert one[0].tolist() == [2] * 5 or two[0].tolist() == [1] * 5
+    library.close()
+
+
+def test_an_element_that_is_never_written_shows(shares: Path) -> None:
+    y = c.CLibrary(shares).relu(Relu(x=np.ones(6, np.float32)))  # type: ignore[attr-defined]
+    assert np.isnan(y).tolist() == [False, False, False, True, False, False]
+
+
 def test_every_output_has_guard_bands(broken: c.CLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     def batch_norm(n: int, **absent: None) -> Any:
         ones = np.ones(3, np.float32)

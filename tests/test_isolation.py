@@ -14,7 +14,8 @@ import pytest
 
 from convspec.adapters import CannotLoad, Lost, load_apart
 from convspec.adapters.isolated import Isolated, Limits
-from convspec.reference import Conv2d, Op, Relu
+from convspec.adapters.wire import packed, unpacked
+from convspec.reference import BatchNorm2d, Conv2d, Op, Relu
 
 from .test_commands import cells, run, suite
 
@@ -105,12 +106,32 @@ def test_what_a_backend_says_and_does_arrives(evil: Isolated) -> None:
     assert second is None
 
 
+def test_calls_at_once_are_made_in_the_process(evil: Isolated) -> None:
+    one, two = evil.together([relu(2), relu(3, 4)], 2)
+    assert [y.tolist() for y in (*one, *two)] == [[2, 0, 0]] * 2 + [[3, 0, 0, 0]] * 2
+    (error,), (y,) = evil.together([relu(106), relu(3)], 1)
+    assert type(error).__name__ == "KeyError"
+    assert y.tolist() == [3, 0, 0]
+    with pytest.raises(Lost, match="SIGSEGV"):
+        evil.together([relu(1), relu(101)], 1)
+
+
 def test_a_view_arrives_as_it_is(evil: Isolated) -> None:
     memory = np.full(40, 110, np.float32)
     for view in (memory, memory[5:25], memory[::-3], memory[3::2], np.broadcast_to(memory[:1], (4,))):
         offset = view.ctypes.data - memory.ctypes.data
         due = [view.strides[0], offset, memory.size, view.flags.writeable]
         assert evil.call(Relu(x=view)).tolist() == due
+
+
+def test_one_array_in_two_roles_arrives_as_one() -> None:
+    once = np.ones(3, np.float32)
+    problem = BatchNorm2d(
+        x=np.ones((2, 3, 1, 2), np.float32), weight=once, bias=once, running_mean=once.copy(), running_var=once
+    )
+    there = unpacked(packed(problem))
+    assert there.weight is there.bias is there.running_var  # type: ignore[attr-defined]
+    assert not np.shares_memory(there.running_mean, there.weight)  # type: ignore[attr-defined]
 
 
 def test_a_backend_that_cannot_be_loaded_is_told_in_one_line(tmp_path: Path) -> None:

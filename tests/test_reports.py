@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from convspec.reports.drawn import Drawn
 from convspec.reports.page import write_page
 from convspec.reports.record import (
     ArrayInfo,
@@ -27,6 +28,7 @@ from convspec.reports.record import (
     RunInfo,
     new_run_id,
     read_run,
+    write_json,
     write_schemas,
 )
 from convspec.reports.summary import write_summary
@@ -224,6 +226,18 @@ def header(**changes: Any) -> RunInfo:
     return info
 
 
+def drawn() -> list[Drawn]:
+    features = {"groups": {"1": 60, "some": 40}, "bias": {"no": 100, "yes": 0}}
+    return [
+        Drawn(op="conv2d", dtype="float32", problems=100, features=features, pairs={"groups bias": "60 0/40 -"},
+              unmet=["bias=yes"], unmet_pairs=["groups=1 bias=yes"], impossible={"groups=some bias=yes": "why not"}),
+        Drawn(op="conv2d", dtype="float16", problems=9, features={"groups": {"1": 4, "some": 5}},
+              pairs={"groups bias": "2 2/5 -"}, triples=[7, 9]),
+        Drawn(op=HOSTILE, dtype=HOSTILE, features={HOSTILE: {HOSTILE: 1}}, unmet=[HOSTILE] * 30,
+              pairs={HOSTILE: HOSTILE}),
+    ]  # fmt: skip
+
+
 def build(results: Path, workers: int = 1, finish: bool = True, **changes: Any) -> Path:
     """A run folder written as a run writes it, by so many workers."""
     info = header(**changes)
@@ -246,6 +260,7 @@ def build(results: Path, workers: int = 1, finish: bool = True, **changes: Any) 
         parts[number % workers].add_cell(cell)
     for failure in failures():
         main.add_failure(failure, f'print("""{failure.summary}""")\n')
+    write_json(main.path / "coverage.json", drawn())
     for part in parts:
         part.close()
     if finish:
@@ -297,6 +312,7 @@ def test_every_file_follows_its_schema(run: Path, tmp_path: Path) -> None:
         jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(json.loads((run / "run.json").read_text()), schemas["run"])
     jsonschema.validate(json.loads((run / "clauses.json").read_text()), schemas["clauses"])
+    jsonschema.validate(json.loads((run / "coverage.json").read_text()), schemas["coverage"])
     for line in (run / "cells.jsonl").read_text().splitlines():
         jsonschema.validate(json.loads(line, parse_constant=pytest.fail), schemas["cell"])
     for file in (run / "failures").glob("*.json"):
@@ -386,7 +402,7 @@ def test_the_page_needs_nothing_else(page: str) -> None:
     assert policy is not None
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy
-    raw = {"run.json", "clauses.json", "cells.jsonl", "failures/", "data:,"}
+    raw = {"run.json", "clauses.json", "cells.jsonl", "coverage.json", "failures/", "data:,"}
     ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     for tag, attributes in tags:
@@ -409,6 +425,18 @@ def test_hostile_text_stays_text(run: Path, page: str) -> None:
     assert visible("a\u202eb\r\n") == "a\\u202eb\\r\n"
     outside = re.sub(r"(`+).*?(?<!`)\1(?!`)", "", (run / "summary.md").read_text("utf-8"))
     assert "<" not in outside
+
+
+def test_the_page_says_what_was_drawn(run: Path, page: str) -> None:
+    assert read_run(run).drawn[:2] == drawn()[:2]
+    assert "109 problems, 2 of 3 pairs, 7 of 9 triples; float32, float16" in page
+    assert "1: 64, some: 45" in page
+    assert 'no: 100, yes: <b class="warn">none</b>' in page
+    assert "conv2d float32: 2 not drawn</b> that the rules allow: bias=yes; groups=1 bias=yes</p>" in page
+    assert "and 6 more in coverage.json" in page
+    summary = write_summary(run).read_text("utf-8")
+    assert "- `conv2d` `float32`: `bias=yes`, `groups=1 bias=yes`\n" in summary
+    assert "float16" not in summary.partition("## Not drawn")[2].splitlines()[4]
 
 
 def test_the_page_says_what_was_found(page: str) -> None:

@@ -6,6 +6,7 @@ A clause that no broken backend fails could be deleted without anyone noticing; 
 
 from . import (
     backward,
+    backward_norm,
     backward_pool,
     batch_norm,
     conv2d,
@@ -31,6 +32,7 @@ __all__ = [
     "Broken",
     "Right",
     "backward",
+    "backward_norm",
     "backward_pool",
     "batch_norm",
     "conv2d",

@@ -60,6 +60,9 @@ class SkipsTheLastRowOfWindows(Gradients):
     relu_backward=LINEAR_LAWS,
     avg_pool2d_backward=LINEAR_LAWS,
     max_pool2d_backward=LINEAR_LAWS,
+    batch_norm2d_backward=LINEAR_LAWS,
+    layer_norm_backward=LINEAR_LAWS,
+    group_norm_backward=LINEAR_LAWS,
 )
 class ClipsTheGradients(Gradients):
     """Gradients are kept within one and a half, against explosion."""
@@ -75,6 +78,9 @@ class ClipsTheGradients(Gradients):
     relu_backward="no_gradient_gives_none",
     avg_pool2d_backward="no_gradient_gives_none values_of_the_image_do_not_matter",
     max_pool2d_backward="no_gradient_gives_none only_the_order_of_the_elements_matters",
+    batch_norm2d_backward="no_gradient_gives_none evaluation_does_not_see_the_image",
+    layer_norm_backward="no_gradient_gives_none",
+    group_norm_backward="no_gradient_gives_none",
 )
 class StartsAtTheInput(Gradients):
     """The buffer of grad_x is that of x, and is added to."""

@@ -51,6 +51,16 @@ class LeavesOutTheLastColumnOfStrides(PoolGradients):
         return self.of(problem, grad_output=grad)
 
 
+@broken(max_pool2d_backward="nothing_but_minus_infinity")
+class SearchesFromMinusInfinity(PoolGradients):
+    """The search for the largest starts at minus infinity, and where nothing is larger the gradient goes nowhere."""
+
+    ops = ("max_pool2d_backward",)
+
+    def pooled(self, problem: Any, right: Any) -> Any:
+        return np.where(problem.x == -np.inf, 0, right).astype(problem.dtype)
+
+
 @broken(80, avg_pool2d_backward="channels_are_separate", max_pool2d_backward="channels_are_separate")
 class TakesTheFirstChannelsGradient(PoolGradients):
     """All channels get the gradient of the first."""

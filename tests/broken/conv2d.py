@@ -283,7 +283,7 @@ class ReplicatesZeros(RightConv2d):
         return source(at, length, "zeros" if mode == "replicate" else mode)
 
 
-@broken(conv2d="padding_beyond_the_window windows_wholly_on_the_padding exact_on_integers")
+@broken(examples=100, conv2d="padding_beyond_the_window windows_wholly_on_the_padding exact_on_integers")
 class SkipsWindowsOfPadding(Right):
     """A window that sees no pixel is skipped, and its bias with it."""
 
@@ -529,7 +529,7 @@ class ScalesFiltersTogether(Right):
         return self.answer(problem.but(weight=weight))
 
 
-@broken(conv2d="exact_on_integers")
+@broken(examples=100, conv2d="exact_on_integers")
 class DividesByTheLargestPixel(Right):
     """Images are divided by their largest value first: NaN for an image of zeros."""
 

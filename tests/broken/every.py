@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
 
 from convspec.reference import InvalidProblem, Op
 
-from .base import Right, Tensor, broken, each, masked, significant
+from .base import Right, Tensor, broken, each, masked, significant, wide
 
 
 @broken(every="dtype_is_that_of_x")
@@ -52,6 +53,7 @@ class TransposesTheResult(Right):
     dropout="one_number",
     linear_backward="one_number",
     relu_backward="one_number",
+    layer_norm_backward="one_value",
 )
 class SqueezesTheResult(Right):
     """Axes of length one are lost."""
@@ -115,6 +117,63 @@ class RepeatsTheFirstImage(Right):
     def answer(self, problem: Op) -> Any:
         y = super().answer(problem)
         return np.array(np.broadcast_to(y[:1], y.shape))
+
+
+@broken(every="images_are_independent", stack="", conv_block="", lenet5="")
+class ForgetsTheLastBlock(Right):
+    """Images are computed in blocks of four; from the second block on one that is not full is left out."""
+
+    def answer(self, problem: Op) -> Any:
+        whole = len(problem.arrays()["x"]) // 4 * 4
+
+        def cut(y: Tensor) -> Tensor:
+            y[whole or len(y) :] = 0
+            return y
+
+        return each(super().answer(problem), cut)
+
+
+@broken(every="calls_in_between_change_nothing")
+class PacksWhatLiesThereOnce(Right):
+    """An array is packed when its memory is first seen, and found again by where it lies, whatever lies there now."""
+
+    def __init__(self) -> None:
+        self.packed: dict[tuple[int, tuple[int, ...]], Tensor] = {}
+        self.alive: list[Op] = []  # so that no memory is given to another array
+
+    def answer(self, problem: Op) -> Any:
+        self.alive.append(problem)
+        return super().answer(problem.but(**{name: self.found(a) for name, a in problem.arrays().items()}))
+
+    def found(self, array: Tensor) -> Tensor:
+        return self.packed.setdefault((array.ctypes.data, array.shape), np.array(array))
+
+
+@broken(every="threads_do_not_disturb_each_other")
+class WorksOnWhatCameLast(Right):
+    """What a call works on is kept in the object, where the call of another thread finds it."""
+
+    def answer(self, problem: Op) -> Any:
+        self.problem = problem
+        time.sleep(1e-4)  # the other thread's turn
+        return super().answer(self.problem)
+
+
+@broken(every="one_nan_touches_its_field")
+class TransformsTheWholeImage(Right):
+    """A NaN or an infinity in any array makes every element NaN, as a transform of the whole image does."""
+
+    def answer(self, problem: Op) -> Any:
+        lost = not all(np.isfinite(wide(a)).all() for a in problem.arrays().values())
+        return each(super().answer(problem), lambda y: np.full_like(y, np.nan) if lost else y)
+
+
+@broken(every="one_nan_touches_its_field")
+class TakesNaNForMissing(Right):
+    """NaN is taken for a missing number and becomes zero."""
+
+    def answer(self, problem: Op) -> Any:
+        return super().answer(problem.but(**{name: np.nan_to_num(a) for name, a in problem.arrays().items()}))
 
 
 @broken(every="arguments_are_not_modified")
@@ -183,6 +242,9 @@ class RefusesNegativeSteps(Right):
     relu_backward="an_empty_array",
     avg_pool2d_backward="an_empty_batch",
     max_pool2d_backward="an_empty_batch",
+    batch_norm2d_backward="an_empty_batch",
+    layer_norm_backward="an_empty_batch",
+    group_norm_backward="an_empty_batch",
     stack="an_empty_batch",
     conv_block="an_empty_batch",
     lenet5="an_empty_batch",
@@ -212,6 +274,39 @@ class RoundsToEightBits(Right):
                 }
             )
         )
+
+
+def _without_subnormals(array: Tensor) -> Tensor:
+    return np.where(np.abs(array) < np.finfo(array.dtype).smallest_normal, np.zeros((), array.dtype), array)
+
+
+def flushed(problem: Op) -> Any:
+    """The answer of arithmetic without subnormals, in and out."""
+    read = problem.but(**{name: _without_subnormals(a) for name, a in problem.arrays().items()})
+    return each(Right().answer(read), _without_subnormals)
+
+
+@broken(
+    examples=100,
+    **dict.fromkeys(
+        ("pad2d", "conv2d", "max_pool2d", "avg_pool2d", "relu", "linear", "conv2d_backward"), "within_the_bound"
+    ),
+)
+class FlushesToZero(Right):
+    """Subnormal numbers are taken for zero, and nothing says so."""
+
+    def answer(self, problem: Op) -> Any:
+        problem.validate()
+        return flushed(problem)
+
+
+@broken(examples=100, **dict.fromkeys(("relu", "pad2d", "conv2d", "max_pool2d", "linear"), "within_the_bound"))
+class Saturates(Right):
+    """What is beyond a tenth of the range stays there: the end is kept away from."""
+
+    def answer(self, problem: Op) -> Any:
+        most = np.finfo(problem.dtype).max / 10
+        return each(super().answer(problem), lambda y: np.clip(y, -most, most))
 
 
 @broken(every="repeating_a_call_repeats_the_bits", lenet5="every_layer_is_within_its_bound exact_on_integers")
@@ -294,6 +389,14 @@ class SupportsRaises(Right):
     max_pool2d_backward="x_has_four_axes parameters_are_pairs parameters_are_whole kernel_size_is_positive"
     " stride_is_positive dilation_is_positive padding_is_not_negative a_window_fits every_window_holds_input"
     " grad_output_has_the_shape_of_the_output",
+    batch_norm2d_backward="x_has_four_axes weight_is_one_per_channel bias_is_one_per_channel"
+    " running_mean_is_one_per_channel running_var_is_one_per_channel running_statistics_come_together"
+    " momentum_is_a_share more_than_one_value evaluation_needs_running_statistics eps_is_not_negative"
+    " grad_output_has_the_shape_of_the_output",
+    layer_norm_backward="axes_is_whole axes_leave_the_images weight_has_the_normalized_shape"
+    " bias_has_the_normalized_shape eps_is_not_negative grad_output_has_the_shape_of_the_output",
+    group_norm_backward="x_has_four_axes weight_is_one_per_channel bias_is_one_per_channel groups_is_whole"
+    " groups_is_positive groups_divide_the_channels eps_is_not_negative grad_output_has_the_shape_of_the_output",
 )
 class RefusesNothing(Right):
     """An invalid problem is answered with zeros."""

@@ -70,7 +70,12 @@ class FoldsRunningMoments(Steps):
 
 
 class MergesDevicesOneByOne(Steps):
-    """Each device's mean and squares are merged into those of the devices before it (Chan, Golub and LeVeque)."""
+    """Each device's mean and squares are merged into those of the devices before it (Chan, Golub and LeVeque).
+
+    What a call works on is kept in the object, and that is declared.
+    """
+
+    conventions = {"threads": "one"}  # noqa: RUF012
 
     def sync_batch_norm2d(self, problem: Any) -> Outputs:
         problem.validate()

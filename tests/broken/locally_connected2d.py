@@ -48,9 +48,10 @@ class RightLocallyConnected2d(Right):
 
 
 @broken(
+    examples=100,
     locally_connected2d="moving_the_image_does_not_move_the_output a_shift_shows_how_neighbours_differ"
     " the_equations_before_sharing units_lie_row_by_row one_tap_picks_a_pixel a_unit_is_linear_on_its_window"
-    " linear_in_the_weights exact_on_integers"
+    " linear_in_the_weights exact_on_integers",
 )
 class SharesTheFirstWeights(RightLocallyConnected2d):
     """The weights of the first unit serve for all, as in a convolution: the shift that this obeys is none of ours."""

@@ -213,7 +213,7 @@ class LetsPaddingWin(RightPool):
     outside = 0.0
 
 
-@broken(max_pool2d="minus_infinity_alone")
+@broken(max_pool2d="minus_infinity_alone nothing_but_minus_infinity")
 class StartsAtTheLowestNumber(RightPool):
     """The maximum starts at the lowest finite number."""
 
@@ -272,7 +272,7 @@ class ForgetsDilation(RightPool):
         return axis.positions - np.arange(axis.taps) * (axis.dilation - 1)
 
 
-@broken(max_pool2d="monotone_functions_commute within_the_bound")
+@broken(examples=100, max_pool2d="monotone_functions_commute within_the_bound")
 class PoolsInFloat16(RightPool):
     """The maximum is held in float16."""
 

@@ -165,29 +165,6 @@ class MultipliesTilesInElevenBits(Right):
         return rounded(y if problem.bias is None else y + wide(problem.bias)[:, None, None], problem)
 
 
-@known(
-    "B231",
-    "pytorch/pytorch#178123",
-    "layer_norm",
-    "batch_norm2d",
-    "group_norm",
-    "instance_norm2d",
-    clause="within_the_bound",
-    at=lambda: LayerNorm(x=np.float32([[1e30, 3e30]]), axes=1),
-    spared=lambda: LayerNorm(x=np.float32([[1e18, 3e18]]), axes=1),
-)
-class SquaresBeyondTheRange(InTheDtype):
-    """The squares of what is left of x without its mean are infinite in the dtype of x, though x is not: the result is
-    zero."""
-
-    broken = ("layer_norm", "batch_norm2d", "group_norm", "instance_norm2d")
-
-    def standardized(self, x: Tensor, eps: Any) -> Tensor:
-        centred = wide(x) - wide(x).mean(axis=1, keepdims=True)
-        squares = wide((centred.astype(x.dtype) ** 2).mean(axis=1, keepdims=True))
-        return np.asarray(centred / np.sqrt(squares + float(eps)))
-
-
 def evaluated(variance: float) -> BatchNorm2d:
     """Two numbers in evaluation, with a running variance."""
     held = {"running_mean": np.zeros(1, "float32"), "running_var": np.full(1, variance, "float32")}

@@ -1,0 +1,52 @@
+"""What a run drew, counted for its record."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from convspec.reference import OPS
+from convspec.reports.drawn import Drawn
+
+from .table import Classes, Table
+
+
+@cache
+def table(op: str, strength: int) -> Table:
+    """The combinations of the operation of this name."""
+    return Table({o.name: o for o in OPS}[op], strength)
+
+
+def drawn(op: str, dtype: str, problems: list[Classes], *, triples: bool) -> Drawn:
+    """Count the classes of these problems, their pairs and, if they were wanted, their triples."""
+    one, two = table(op, 1), table(op, 2)
+    singles, pairs = one.counts(problems), two.counts(problems)
+    asked = [k for k, f in enumerate(one.features) if not f.formats or dtype in f.formats]
+    silent = {f.name for f in one.features if f.formats and dtype not in f.formats}
+    found = Drawn(
+        op=op,
+        dtype=dtype,
+        problems=len(problems),
+        features={
+            one.features[k].name: {c: int(singles[one.number[k][c]]) for c in one.features[k].classes} for k in asked
+        },
+        unmet=[name for name in one.missing(singles) if name.split("=")[0] not in silent],
+        unmet_pairs=two.missing(pairs),
+        impossible=two.excluded,
+    )
+    for a, b in combinations([k for k in asked if not one.features[k].alone], 2):
+        found.pairs[f"{one.features[a].name} {one.features[b].name}"] = _matrix(two, pairs, a, b)
+    if triples:
+        three = table(op, 3)
+        seen = three.counts(problems) > 0
+        found.triples = [int((seen & three.possible).sum()), int(three.possible.sum())]
+    return found
+
+
+def _matrix(two: Table, counts: npt.NDArray[np.int64], a: int, b: int) -> str:
+    rows, columns = (np.array([f.number[k][c] for c in f.features[k].classes]) for f, k in ((two, a), (two, b)))
+    at = two.place(rows[:, None], columns)
+    return "/".join(" ".join(str(counts[p]) if two.possible[p] else "-" for p in line) for line in at.tolist())
