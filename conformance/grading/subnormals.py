@@ -13,11 +13,14 @@ from convspec.reference import (
     AvgPool2d,
     AvgPool2dBackward,
     BatchNorm2d,
+    BatchNorm2dBackward,
     Dropout,
     Dropout2d,
     GroupNorm,
+    GroupNormBackward,
     InstanceNorm2d,
     LayerNorm,
+    LayerNormBackward,
     LocalResponseNorm,
     MaxPool2d,
     MaxPool2dBackward,
@@ -78,6 +81,8 @@ def _probes(op: type[Op], dtype: str) -> Iterator[Probe]:
         yield from _products(op, numbers, e)
     elif op in NORMS:
         yield from _normalized(op, numbers, e)
+    elif op in GRADIENTS:
+        yield from _gradients(op, numbers, e)
     elif op is LocalResponseNorm:
         for where, x, k in ((OUTPUTS, 2.0 ** (e + 2), 2.0**8), (INPUTS, 2.0 ** (e - 3), 2.0**-8)):
             images = np.full((2, 3, 3, 5), x).astype(numbers)
@@ -129,7 +134,28 @@ def _ones_among_zeros(op: type[Op], dtype: Any) -> Op:
     return made[op]()
 
 
+def _gradients(op: type[Op], dtype: Any, e: int) -> Iterator[Probe]:
+    """256 elements of 1 and -1 in each set, which are normalized, and a gradient at one of them: its own grad_x is
+    254/256 of grad_output times weight, that of the others -2/256 or what eps leaves of nothing, below zero.
+
+    That product is subnormal where neither factor is, or normal where the weight is subnormal.
+    """
+    half, (n, c) = -e // 2, (2, 256) if op is LayerNormBackward else (1, 2)
+    x = np.resize(np.array([1, -1]), (n, c, 512 // (n * c), 1)).astype(dtype)
+    for where, gradient, weight in ((OUTPUTS, -half, e + half - 3), (INPUTS, half, e - 3)):
+        g = np.zeros(x.shape, dtype)
+        g.reshape(2, 256)[:, 37] = 2.0**gradient
+        scale = np.full((c, *x.shape[2:]) if op is LayerNormBackward else (c,), 2.0**weight).astype(dtype)
+        yield where, GRADIENTS[op](x, scale, g), "grad_x", 1
+
+
 NORMS = (LayerNorm, GroupNorm, InstanceNorm2d, PixelGroupNorm, BatchNorm2d, SyncBatchNorm2d)
+
+GRADIENTS: dict[type[Op], Callable[[Tensor, Tensor, Tensor], Op]] = {
+    BatchNorm2dBackward: lambda x, weight, g: BatchNorm2dBackward(x=x, weight=weight, grad_output=g),
+    LayerNormBackward: lambda x, weight, g: LayerNormBackward(x=x, weight=weight, grad_output=g),
+    GroupNormBackward: lambda x, weight, g: GroupNormBackward(x=x, weight=weight, groups=2, grad_output=g),
+}
 
 COPIES: dict[type[Op], Callable[[Tensor], Op]] = {
     Relu: lambda x: Relu(x=x),
