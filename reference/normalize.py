@@ -90,7 +90,8 @@ def inverse_deviation(
 
     r lies between those of v - dv and v + dv, and 5u come on top: the addition of eps (1/2), eps itself as a number of
     the accumulator (1/2), a reciprocal square root good to 2 ulp (4; TOSA, CUDA and Vulkan allow as much). Where mean
-    and r are declared to be stored in a narrower format, its unit d adds d*(|mu| + dmu) to dmu and 2.5d*(r + dr) to dr.
+    and r are declared to be stored in a narrower format, its unit d adds d*(|mu| + dmu) to dmu and 2.5d*(r + dr) to dr,
+    and half the spacing of its subnormal numbers to each: r is one of them where the deviation is beyond 1/omega.
     """
     (dmu, dv), u = off, arithmetic.unit
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
@@ -100,7 +101,7 @@ def inverse_deviation(
         dr = np.maximum(high - r, r - low) + 5 * u * high
         if arithmetic.statistics:
             narrow = FORMATS[arithmetic.statistics]
-            dr = dr + 2.5 * narrow.unit * (r + dr)
+            dr = dr + 2.5 * narrow.unit * (r + dr) + narrow.spacing / 2
             dmu = dmu + narrow.unit * (mu + dmu) + narrow.spacing / 2
     return r, dr, dmu
 
