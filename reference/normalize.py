@@ -111,7 +111,8 @@ def judgement(problem: Normalization, arithmetic: Arithmetic, off: tuple[Array, 
 
     dr is that of inverse_deviation. Centred: E = |w|*(|x-mu|*(dr + 3u*(r+dr)) + dmu*(r+dr)*(1+3u)) + u*|y|. Folded into
     x*a + (bias - mu*a) with a = r*w, which passes too: u*(|w|*(r+dr)*(|x| + 2|mu|)*(1+4u) + |bias|) more. A wider
-    accumulator is rounded once at the end. Where m*(v + mu^2) comes near the end of the range, nothing is demanded.
+    accumulator is rounded once at the end. Where m*(v + mu^2) comes near the end of the range, nothing is
+    demanded, nor where r is beyond that of a narrower format in which it is declared to be kept.
 
     `off` is dmu and dv; by default those of one set of elements. A mean and a variance that are given are not off.
 
@@ -150,6 +151,8 @@ def judgement(problem: Normalization, arithmetic: Arithmetic, off: tuple[Array, 
             squares = ~(sets.count * (v + mu**2) < acc.largest / 2)
             error = np.where(squares, np.inf, error)  # of an infinite variance zeros are left, or NaN
             overflows = squares | ~(reach < acc.largest)
+        if arithmetic.statistics:
+            overflows = overflows | ~(most < FORMATS[arithmetic.statistics].largest)
     forced = ((weight == 0) | ((found.largest == 0) & (not given))) & (eps > 0) & ~overflows
     error = np.where(forced, 0.0, error)
     shape = problem.x.shape

@@ -126,6 +126,7 @@ def judge_x(problem: Problem, s: Seen, arithmetic: Arithmetic) -> Bound:
         reach = reach * (1 + m * (average(g * x) + (1 + mu) * average(g)) + g)
         overflows = s.beyond | ~(reach < acc.largest)
         if arithmetic.statistics:
+            overflows = overflows | ~(most < kept.acc.largest)
             error = error + 4 * lost(kept) * largest * (1 + most) * (1 + off * (1 + most**2))
             reach = off * (1 + g) + largest * (1 + most) * (g + average(g) + most**2 * off * average(g * off))
             overflows = overflows | ~(reach.max(axis=sets.axes, keepdims=True) < kept.acc.largest)
@@ -158,7 +159,7 @@ def judge_weight(problem: Problem, s: Seen, arithmetic: Arithmetic) -> Bound:
             np.maximum(most, 1) * np.maximum(x, 1) * np.maximum(g, 1) < arithmetic.acc.largest / s.x.size
         )
         if arithmetic.statistics:
-            beyond = beyond | ~((1 + g) * (c + s.dmu) < kept.acc.largest)
+            beyond = beyond | ~(np.maximum((1 + g) * (c + s.dmu), most) < kept.acc.largest)
         overflows = (total(beyond) > 0) | ~(size < kept.acc.largest)
     return _bound(error, total(g) == 0, overflows, np.abs(y) + total(g * c * s.r), y.shape)
 

@@ -89,8 +89,8 @@ def judgements(problem: BatchNorm, arithmetic: Arithmetic, off: tuple[Array, Arr
     factor. Then no path from `before` or s to the result has more than four roundings (of a as a number, of 1-a, of the
     product and of the sum; or of a, of s - before, of the product and of the sum): E = a*ds + g(4)*(|before| + a*(|s| +
     ds)). 16-bit statistics may be updated in their own format: then u is its unit, here and, if they are declared to be
-    kept in it, once more for s; the last rounding of a wider accumulator adds u_d*(|new| + E). Where their own format is
-    the narrower one, each of the two products may underflow in it, and s, by half the spacing of its subnormal numbers.
+    kept in it, once more for s; the last rounding of a wider accumulator adds u_d*(|new| + E). Underflow costs half the
+    spacing of subnormal numbers of that format, for each of the two products and for s.
 
     Nothing may change where nothing is updated, nor where a = 0: 1*before + 0*s and before + 0*(s - before) are exact.
     """
