@@ -143,3 +143,9 @@ def nearly_everything_is_dropped(cls: Any, pick: Pick) -> Problem:
     """p close to 1, so that what is kept is made far larger."""
     problem = cls.draw(pick)
     return posed(problem, (16, 16), pick.one_of((0.99, 0.96875, 0.995)), problem.seed)
+
+
+@edge("DO-09")
+def the_largest_seed(cls: Any, pick: Pick) -> Problem:
+    """2^63 - 1 is a seed."""
+    return cls.draw(pick).but(seed=dropping.LARGEST_SEED)
