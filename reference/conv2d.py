@@ -115,12 +115,14 @@ class Conv2d(Op):
         # Kernels have paths of their own for one channel per group and for square filters: both are drawn on purpose.
         special = pick.one_of(("", "depthwise", "square"), (72, 16, 12))
         usual = pick.one_of(USUAL, (52, 13, 11, 6, 5, 5, 3, 2, 3))
-        large = pick.one_of(("", "channels", "filters", "channels, filters"), (82, 7, 7, 4))
+        large = pick.one_of(("", "channels", "filters", "channels, filters", "32 channels, filters"), (80, 7, 7, 4, 2))
         long = pick.one_of(("", "rows", "columns"), (88, 5, 7))
         mode = pick.one_of(MODES, (52, 16, 16, 16))
         n = pick.integer(1, 3)
         c = pick.one_of(STRETCHED) if "channels" in large else pick.integer(1, 4, unlike=(n,))
         k = pick.one_of(STRETCHED) if "filters" in large else pick.integer(1, 4, unlike=(n, c))
+        if large.startswith("32"):
+            c = k = 32
         if special == "depthwise":
             groups, c = c if "channels" in large else groups + 1, 1
         elif special == "square":
