@@ -108,6 +108,9 @@ def _view_equals_copy(case: Case, problem: Op, name: str, kind: str, copies: dic
         view = VIEWS[kind](arrays[name])
         case.note = f"{name} is {_AS[kind]}: strides {view.strides} bytes"
     case.problem = problem.but(**{name: view})
+    if case.problem.broken_rules():  # one slice repeated may leave a set without a variance
+        case.problem = problem
+        return
     key = kind + name if kind in ("expanded", SHARED) else ""
     if key not in copies:
         copies[key] = case.outputs(problem.but(**{name: np.array(view, order="C")}))

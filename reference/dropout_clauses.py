@@ -18,7 +18,9 @@ Problem = Any
 Worked = list[tuple[Any, npt.NDArray[np.float64]]]
 
 
-@rule(lambda self, pick: self.but(x=self.x.astype(pick.one_of((np.int32, np.int64, np.bool_)))), STRICT, "DO-12")
+@rule(
+    lambda self, pick: self.but(x=np.sign(self.x).astype(pick.one_of((np.int32, np.int64, np.bool_)))), STRICT, "DO-12"
+)
 def x_is_floating(self: Problem) -> bool:
     """x holds floating-point numbers: an integer over 1 - p is none."""
     return dropping.is_floating(self)
