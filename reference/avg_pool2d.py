@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from . import pool, pool_features
+from . import pool, pool_features, pool_limits
 from .conv2d import Conv2d
 from .dot import BETTER_THAN_DOUBLE
 from .examples import POOLING, image, output
@@ -53,7 +53,7 @@ class AvgPool2d(Op):
         flag("counts_padding", lambda problem: problem.count_include_pad),
     )
     excluded = pool_features.EXCLUDED
-    chapters = (pool,)
+    chapters = (pool, pool_limits)
 
     @property
     def axes(self) -> tuple[Window, Window]:

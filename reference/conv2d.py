@@ -13,7 +13,7 @@ from .op import CORE, STRICT, Op, Padding, Pair, Shape, Tensor, operation, rule
 from .pad2d import MODES, mode_allows, padded
 from .pick import Pick
 from .rounding import Arithmetic, Bound
-from .window import STRETCHED, USUAL, WIDE, Window, thrifty, windows
+from .window import STRETCHED, USUAL, WIDE, Window, thrifty, usual_along, windows
 
 Array = npt.NDArray[np.float64]
 
@@ -114,13 +114,15 @@ class Conv2d(Op):
         groups = 1 + pick.one_of((0, 1, 2, 3), (55, 20, 15, 10))
         # Kernels have paths of their own for one channel per group and for square filters: both are drawn on purpose.
         special = pick.one_of(("", "depthwise", "square"), (72, 16, 12))
-        usual = pick.one_of(USUAL, (54, 14, 11, 6, 5, 6, 4))
-        large = pick.one_of(("", "channels", "filters", "channels, filters"), (82, 7, 7, 4))
+        usual = pick.one_of(USUAL, (52, 13, 11, 6, 5, 5, 3, 2, 3))
+        large = pick.one_of(("", "channels", "filters", "channels, filters", "32 channels, filters"), (80, 7, 7, 4, 2))
         long = pick.one_of(("", "rows", "columns"), (88, 5, 7))
         mode = pick.one_of(MODES, (52, 16, 16, 16))
         n = pick.integer(1, 3)
         c = pick.one_of(STRETCHED) if "channels" in large else pick.integer(1, 4, unlike=(n,))
         k = pick.one_of(STRETCHED) if "filters" in large else pick.integer(1, 4, unlike=(n, c))
+        if large.startswith("32"):
+            c = k = 32
         if special == "depthwise":
             groups, c = c if "channels" in large else groups + 1, 1
         elif special == "square":
@@ -129,7 +131,7 @@ class Conv2d(Op):
         for name, sizes in (("rows", STRETCHED), ("columns", WIDE)):
             unlike = (n, c * groups, *(axis.length for axis in axes))
             stretch = sizes if long == name else ()
-            axes.append(Window.draw(pick, unlike=unlike, stretch=stretch, mode=mode, usual=usual))
+            axes.append(Window.draw(pick, unlike=unlike, stretch=stretch, mode=mode, usual=usual_along(usual, name)))
         bias = pick.flag(0.6)
         n, c, k, rows, columns = thrifty(pick.budget // groups, n, c, k, axes[0], axes[1], large + long, mode)
         data = pick.data(c * rows.taps * columns.taps)

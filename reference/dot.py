@@ -72,7 +72,7 @@ def _terms(multiply: Multiply, x: Array, weight: Array, by_image: bool) -> Array
     narrow = np.float32 if x.size < 2**24 and weight.size < 2**24 else np.float64
     if by_image and x.shape[0] > 1 and seen.all():
         seen = seen[:1]
-    return as_float(multiply(seen.astype(narrow), used.astype(narrow)))  # type: ignore[arg-type]
+    return as_float(multiply(seen.astype(narrow), used.astype(narrow)))
 
 
 def _flushed(multiply: Multiply, x: Array, weight: Array, bias: Array | None, arithmetic: Arithmetic) -> Array | float:

@@ -18,7 +18,9 @@ Problem = Any
 Worked = list[tuple[Any, npt.NDArray[np.float64]]]
 
 
-@rule(lambda self, pick: self.but(x=self.x.astype(pick.one_of((np.int32, np.int64, np.bool_)))), STRICT, "DO-12")
+@rule(
+    lambda self, pick: self.but(x=np.sign(self.x).astype(pick.one_of((np.int32, np.int64, np.bool_)))), STRICT, "DO-12"
+)
 def x_is_floating(self: Problem) -> bool:
     """x holds floating-point numbers: an integer over 1 - p is none."""
     return dropping.is_floating(self)
@@ -143,3 +145,9 @@ def nearly_everything_is_dropped(cls: Any, pick: Pick) -> Problem:
     """p close to 1, so that what is kept is made far larger."""
     problem = cls.draw(pick)
     return posed(problem, (16, 16), pick.one_of((0.99, 0.96875, 0.995)), problem.seed)
+
+
+@edge("DO-09")
+def the_largest_seed(cls: Any, pick: Pick) -> Problem:
+    """2^63 - 1 is a seed."""
+    return cls.draw(pick).but(seed=dropping.LARGEST_SEED)

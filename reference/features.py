@@ -98,7 +98,7 @@ def padded_as_same(*, grouped: bool = False, dilated: bool = False) -> tuple[Fea
 
     def thin(problem: Any) -> bool:
         taps = sorted(axis.taps for axis in axes_of(problem))
-        return taps[0] == 1 < taps[1] and same(problem, lambda axis: axis.stride > 1 and axis.length <= 4)
+        return taps[0] == 1 < taps[1] and same(problem, lambda axis: axis.stride == 2 and axis.length <= 4)
 
     sorts = {
         "even": lambda p: same(p, lambda axis: axis.taps % 2 == 0 and axis.stride == 1),

@@ -257,6 +257,12 @@ class LocalResponseNorm(Op):
         problem: LocalResponseNorm = cls.draw(pick)
         return problem.but(x=np.array(problem.x[:, :, :1, :1], order="C"))
 
+    @edge("LRN-01, LRN-06")
+    def a_window_of_one_channel(cls: Any, pick: Pick) -> LocalResponseNorm:
+        """A window of one channel: every element is divided by a power of its own square alone."""
+        problem: LocalResponseNorm = cls.draw(pick)
+        return problem.but(size=1)
+
     @edge("LRN-05")
     def a_window_beyond_the_channels(cls: Any, pick: Pick) -> LocalResponseNorm:
         """A window larger than the number of channels."""

@@ -14,7 +14,7 @@ from .op import CORE, STRICT, Op, Padding, Pair, Shape, Tensor, operation, rule
 from .pad2d import padded
 from .pick import Pick
 from .rounding import Arithmetic, Bound
-from .window import STRETCHED, USUAL, WIDE, Window, thrifty, windows
+from .window import STRETCHED, USUAL, WIDE, Window, thrifty, usual_along, windows
 
 Array = npt.NDArray[np.float64]
 
@@ -120,7 +120,7 @@ class LocallyConnected2d(Op):
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:
-        usual = pick.one_of(USUAL, (80, 6, 4, 4, 2, 2, 2))
+        usual = pick.one_of(USUAL, (80, 6, 4, 3, 2, 2, 1, 1, 1))
         large = pick.one_of(("", "channels", "filters", "channels, filters"), (82, 8, 8, 2))
         long = pick.one_of(("", "rows", "columns"), (88, 6, 6))
         # Everything square: units, filters and taps in the wrong order then still have the right shape.
@@ -131,7 +131,9 @@ class LocallyConnected2d(Op):
         axes: list[Window] = []
         for name, lengths in (("rows", STRETCHED), ("columns", WIDE)):
             unlike, stretch = (n, c, *(axis.length for axis in axes)), lengths if long == name else ()
-            axes.append(Window.draw(pick, unlike=unlike, stretch=stretch, dilated=False, usual=usual))
+            axes.append(
+                Window.draw(pick, unlike=unlike, stretch=stretch, dilated=False, usual=usual_along(usual, name))
+            )
         if square:
             k, axes = c, [axes[0], axes[0]]
         bias = pick.flag(0.6)

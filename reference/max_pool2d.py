@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from . import pool, pool_features, rules
+from . import pool, pool_features, pool_limits, rules
 from .examples import POOLING, image, output
 from .laws import cropped, enlarged
 from .op import STRICT, Op, Padding, Pair, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
@@ -45,7 +45,7 @@ class MaxPool2d(Op):
     spreads = "copies"
     features = pool_features.features(dilated=True)
     excluded = pool_features.EXCLUDED
-    chapters = (pool,)
+    chapters = (pool, pool_limits)
 
     @property
     def axes(self) -> tuple[Window, Window]:

@@ -90,7 +90,8 @@ def inverse_deviation(
 
     r lies between those of v - dv and v + dv, and 5u come on top: the addition of eps (1/2), eps itself as a number of
     the accumulator (1/2), a reciprocal square root good to 2 ulp (4; TOSA, CUDA and Vulkan allow as much). Where mean
-    and r are declared to be stored in a narrower format, its unit d adds d*(|mu| + dmu) to dmu and 2.5d*(r + dr) to dr.
+    and r are declared to be stored in a narrower format, its unit d adds d*(|mu| + dmu) to dmu and 2.5d*(r + dr) to dr,
+    and half the spacing of its subnormal numbers to each: r is one of them where the deviation is beyond 1/omega.
     """
     (dmu, dv), u = off, arithmetic.unit
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
@@ -100,7 +101,7 @@ def inverse_deviation(
         dr = np.maximum(high - r, r - low) + 5 * u * high
         if arithmetic.statistics:
             narrow = FORMATS[arithmetic.statistics]
-            dr = dr + 2.5 * narrow.unit * (r + dr)
+            dr = dr + 2.5 * narrow.unit * (r + dr) + narrow.spacing / 2
             dmu = dmu + narrow.unit * (mu + dmu) + narrow.spacing / 2
     return r, dr, dmu
 
@@ -110,7 +111,8 @@ def judgement(problem: Normalization, arithmetic: Arithmetic, off: tuple[Array, 
 
     dr is that of inverse_deviation. Centred: E = |w|*(|x-mu|*(dr + 3u*(r+dr)) + dmu*(r+dr)*(1+3u)) + u*|y|. Folded into
     x*a + (bias - mu*a) with a = r*w, which passes too: u*(|w|*(r+dr)*(|x| + 2|mu|)*(1+4u) + |bias|) more. A wider
-    accumulator is rounded once at the end. Where m*(v + mu^2) comes near the end of the range, nothing is demanded.
+    accumulator is rounded once at the end. Where m*(v + mu^2) comes near the end of the range, nothing is
+    demanded, nor where r is beyond that of a narrower format in which it is declared to be kept.
 
     `off` is dmu and dv; by default those of one set of elements. A mean and a variance that are given are not off.
 
@@ -149,6 +151,8 @@ def judgement(problem: Normalization, arithmetic: Arithmetic, off: tuple[Array, 
             squares = ~(sets.count * (v + mu**2) < acc.largest / 2)
             error = np.where(squares, np.inf, error)  # of an infinite variance zeros are left, or NaN
             overflows = squares | ~(reach < acc.largest)
+        if arithmetic.statistics:
+            overflows = overflows | ~(most < FORMATS[arithmetic.statistics].largest)
     forced = ((weight == 0) | ((found.largest == 0) & (not given))) & (eps > 0) & ~overflows
     error = np.where(forced, 0.0, error)
     shape = problem.x.shape

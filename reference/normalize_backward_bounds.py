@@ -122,10 +122,12 @@ def judge_x(problem: Problem, s: Seen, arithmetic: Arithmetic) -> Bound:
         largest, g, off = 1 + np.abs(s.weight).max(), np.abs(s.g), c + dmu
         below = 16 * (1 + most) ** 3 * (1 + x + mu + s.found.largest) ** 2 * (1 + g + average(g)) * largest
         error = error + lost(arithmetic) * below + out.spacing / 2 + s.rough * rough
+        error = np.where(s.beyond, np.inf, error)  # of an infinite variance zeros are left, or NaN
         reach = np.maximum(most, 1) ** 3 * largest * np.maximum(x + mu, 1)
         reach = reach * (1 + m * (average(g * x) + (1 + mu) * average(g)) + g)
         overflows = s.beyond | ~(reach < acc.largest)
         if arithmetic.statistics:
+            overflows = overflows | ~(most < kept.acc.largest)
             error = error + 4 * lost(kept) * largest * (1 + most) * (1 + off * (1 + most**2))
             reach = off * (1 + g) + largest * (1 + most) * (g + average(g) + most**2 * off * average(g * off))
             overflows = overflows | ~(reach.max(axis=sets.axes, keepdims=True) < kept.acc.largest)
@@ -154,11 +156,12 @@ def judge_weight(problem: Problem, s: Seen, arithmetic: Arithmetic) -> Bound:
             error = error + out.unit * (np.abs(y) + error)
         error = error + 4 * lost(arithmetic) * total((1 + most) * (1 + x) * (1 + g)) + lost(kept) * total(1 + most)
         error = error + out.spacing / 2 + s.rough * total(g * s.r * (np.abs(s.x) + s.found.modulus))
+        error = np.where(total(s.beyond) > 0, np.inf, error)
         beyond = s.beyond | ~(
             np.maximum(most, 1) * np.maximum(x, 1) * np.maximum(g, 1) < arithmetic.acc.largest / s.x.size
         )
         if arithmetic.statistics:
-            beyond = beyond | ~((1 + g) * (c + s.dmu) < kept.acc.largest)
+            beyond = beyond | ~(np.maximum((1 + g) * (c + s.dmu), most) < kept.acc.largest)
         overflows = (total(beyond) > 0) | ~(size < kept.acc.largest)
     return _bound(error, total(g) == 0, overflows, np.abs(y) + total(g * c * s.r), y.shape)
 

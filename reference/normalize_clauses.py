@@ -192,3 +192,14 @@ def no_eps(cls: Any, pick: Pick) -> Normalization:
     rows = np.arange(sets.rows(problem.x).size).reshape(-1, sets.count) % 5
     varied = rows + 10 * (np.arange(sets.count) == 0)
     return problem.but(x=sets.whole(varied, problem.x.shape).astype(problem.dtype), eps=0.0)
+
+
+@edge("LN-03, LN-06")
+def a_tiny_eps(cls: Any, pick: Pick) -> Normalization:
+    """eps = 1e-8 is added to a variance about as small, and is not taken for 0: a set of zeros gives the bias."""
+    problem = cls.draw(pick)
+    sets: Sets = problem.sets
+    rows = np.arange(sets.rows(problem.x).size).reshape(-1, sets.count) % 5
+    step = pick.one_of((2.0**-13, 0.0))  # 2^-13 and 4 times as much are normal numbers of float16
+    own = {"training": True} if held(problem) is not None else {}
+    return problem.but(x=sets.whole(rows * step, problem.x.shape).astype(problem.dtype), eps=1e-8, **own)

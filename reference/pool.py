@@ -13,7 +13,7 @@ from .laws import enlarged, order
 from .op import STRICT, Run, Sides, edge, law, rule
 from .pad2d import padded
 from .pick import Pick
-from .window import STRETCHED, WIDE, Window, thrifty
+from .window import SAME, STRETCHED, WIDE, Window, thrifty, usual_along
 
 Array = npt.NDArray[np.float64]
 Tensor = npt.NDArray[Any]
@@ -57,7 +57,7 @@ def output_shape(problem: Pool) -> tuple[int, ...]:
 def draw(pick: Pick, dilated: bool) -> dict[str, Any]:
     """The fields of a valid pooling. A third of them stay within half a window of symmetric padding, the domain of
     some libraries."""
-    usual = pick.one_of(("", "patchify", "3x3 strided", "same", "same, more before"), (72, 13, 5, 6, 4))
+    usual = pick.one_of(("", "patchify", "3x3 strided", *SAME), (68, 13, 5, 5, 3, 3, 3))
     large = pick.flag(0.08)
     long = pick.one_of(("", "rows", "columns"), (84, 8, 8))
     n = pick.integer(1, 3)
@@ -66,7 +66,7 @@ def draw(pick: Pick, dilated: bool) -> dict[str, Any]:
     windows: list[Window] = []
     for name, sizes in (("rows", STRETCHED), ("columns", WIDE)):
         unlike, stretch = (n, c, *(w.length for w in windows)), sizes if long == name else ()
-        drawn = Window.draw(pick, unlike=unlike, stretch=stretch, dilated=dilated, usual=usual)
+        drawn = Window.draw(pick, unlike=unlike, stretch=stretch, dilated=dilated, usual=usual_along(usual, name))
         windows.append(_holding_input(drawn, ceil_mode, tame))
     wanted = "channels" * large + long
     n, c, _, *windows = thrifty(pick.budget, n, c, 1, windows[0], windows[1], wanted)

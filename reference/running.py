@@ -89,7 +89,8 @@ def judgements(problem: BatchNorm, arithmetic: Arithmetic, off: tuple[Array, Arr
     factor. Then no path from `before` or s to the result has more than four roundings (of a as a number, of 1-a, of the
     product and of the sum; or of a, of s - before, of the product and of the sum): E = a*ds + g(4)*(|before| + a*(|s| +
     ds)). 16-bit statistics may be updated in their own format: then u is its unit, here and, if they are declared to be
-    kept in it, once more for s; the last rounding of a wider accumulator adds u_d*(|new| + E).
+    kept in it, once more for s; the last rounding of a wider accumulator adds u_d*(|new| + E). Underflow costs half the
+    spacing of subnormal numbers of that format, for each of the two products and for s.
 
     Nothing may change where nothing is updated, nor where a = 0: 1*before + 0*s and before + 0*(s - before) are exact.
     """
@@ -103,7 +104,7 @@ def judgements(problem: BatchNorm, arithmetic: Arithmetic, off: tuple[Array, Arr
     times, over = _correction(problem)
     widest = max(u, out.unit)
     four = 4 * widest / (1 - 4 * widest)
-    kept = FORMATS[arithmetic.statistics].unit if arithmetic.statistics else 0.0
+    narrow = FORMATS[arithmetic.statistics] if arithmetic.statistics else None
     unit = BETTER_THAN_DOUBLE if problem.dtype == np.float64 else FORMATS["float64"].unit
     bounds = {}
     with np.errstate(invalid="ignore", over="ignore"):
@@ -116,11 +117,12 @@ def judgements(problem: BatchNorm, arithmetic: Arithmetic, off: tuple[Array, Arr
         for name in names:
             statistic, ds, reference = size[name]
             before, new = np.abs(as_float(getattr(problem, name))), np.abs(due[name])
-            ds = ds + kept * (statistic + ds)
+            if narrow:
+                ds = ds + narrow.unit * (statistic + ds) + narrow.spacing / 2
             error = a * ds + four * (before + a * (statistic + ds)) + a * reference + 4 * unit * before
             if arithmetic.widens:
                 error = error + out.unit * (new + error)
-            error = error + 4 * lost(arithmetic) + out.spacing / 2
+            error = error + 4 * lost(arithmetic) + out.spacing
             overflows = ~(m * (v + mu**2) < acc.largest / 2) | ~(before + statistic + ds < acc.largest)
             frozen = np.full(new.shape, a == 0) & ~overflows
             bounds[name] = Bound(np.where(frozen, 0.0, error), frozen, overflows, new + before + a * statistic)

@@ -119,12 +119,14 @@ class Window:
             taps = stride = max(taps, 2)
             dilation, before, after = 1, 0, 0
         outputs = pick.one_of(stretch) if stretch else 1 + pick.integer(0, 6)
+        if usual in ("same thin", "same short"):
+            taps, stride, outputs = 1 if usual == "same thin" else max(taps, 2), 2, min(outputs, 2)
         slack = pick.integer(0, stride - 1)
         short = "" if stretch else pick.one_of(("", "kernel", "one"), (91, 5, 4))
         span = dilation * (taps - 1) + 1
         length = max((outputs - 1) * stride + span + slack - before - after, 1)
         if usual.startswith("same"):
-            same = cls((outputs - 1) * stride + 1 + slack, taps, stride, dilation)._same(usual == "same")
+            same = cls((outputs - 1) * stride + 1 + slack, taps, stride, dilation)._same(usual != "same, more before")
             return replace(same, length=max(same.length, same.least(mode)))
         drawn = cls(pick.away(length, unlike), taps, stride, dilation, before, after)
         if short:
@@ -152,7 +154,14 @@ class Window:
         return changed if changed.fits else replace(changed, taps=1)
 
 
-USUAL = ("", "3x3", "pointwise", "patchify", "3x3 strided", "same", "same, more before")
+SAME = ("same", "same, more before", "thin rows", "thin columns")
+USUAL = ("", "3x3", "pointwise", "patchify", "3x3 strided", *SAME)
+
+
+def usual_along(usual: str, axis: str) -> str:
+    """What is usual along an axis: of a window that has a single row, or column, on a tiny image."""
+    return usual if not usual.startswith("thin") else "same thin" if usual.endswith(axis) else "same short"
+
 
 # One below, at and one above the sizes at which kernels change their blocking; of widths there are more.
 STRETCHED = (3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33)

@@ -50,11 +50,12 @@ def source(position: int, length: int, mode: str) -> int | None:
 
 
 def exact(array: Any) -> Any:
-    """The same numbers as an array of rationals."""
+    """The same numbers as an array of rationals; infinities as they are, to be compared with."""
     values = np.asarray(array, np.float64)
     rationals = np.empty(values.shape, object)
     for index in np.ndindex(values.shape):
-        rationals[index] = Fraction(float(values[index]))
+        value = float(values[index])
+        rationals[index] = Fraction(value) if math.isfinite(value) else value
     return rationals
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -12,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from convspec.reference import AvgPool2d, Conv2d, Linear, Op
+from convspec.reference import AvgPool2d, BatchNorm2d, Conv2d, Linear, Op
 from convspec.reference.data import KINDS, Data
 from convspec.reference.measured import Measured, concatenate, sum_of_products, two_product, two_sum
 from convspec.reference.pick import RandomPick
 from convspec.reference.rounding import FORMATS, Arithmetic, Bound, dtype_named, format_of, is_whole, round_to
+from convspec.reference.sets import statistics
 
 Array = npt.NDArray[np.float64]
 Tensor = npt.NDArray[Any]
@@ -490,3 +492,29 @@ def test_a_dropped_product_exceeds_the_bound_on_integers(dtype: str) -> None:
         seen, caught = seen + int(here.sum()), caught + int((error > bound.tolerance)[here].sum())
     assert seen > 3000
     assert caught >= 0.9 * seen
+
+
+@pytest.mark.parametrize("size", [65504.0, 1.0, 2.0**-12])
+def test_statistics_kept_in_float16_keep_their_bound(size: float) -> None:
+    """Far from zero the reciprocal deviation is a subnormal number of float16."""
+    half = FORMATS["float16"]
+    kept = replace(Arithmetic.ieee("float16"), name="16-bit statistics", statistics="float16")
+    random, beyond = np.random.default_rng(1), 0.0
+    for _ in range(50):
+        x = (size * random.uniform(0.25, 1, (1, 3, 1, 4)) * random.choice((-1.0, 1.0), (1, 3, 1, 4))).astype(np.float16)
+        problem, found = BatchNorm2d(x=x), statistics(np.asarray(x, np.float64), (0, 2, 3))
+        mean, r = round_to(found.mean, half), round_to((found.variance + problem.eps) ** -0.5, half)
+        y = round_to((np.asarray(x, np.float64) - mean) * r, half)
+        bound = problem.judgements(kept)["y"]
+        assert np.all(np.abs(y - problem.reference()) <= bound.tolerance)
+        assert not bound.vacuous.any()
+        assert not bound.overflows.any()
+        beyond = max(beyond, float(np.max(np.abs(r * np.sqrt(found.variance + problem.eps) - 1))))
+    assert (beyond > half.unit) == (size > 1)  # there a unit roundoff alone does not cover it
+
+
+def test_a_deviation_whose_reciprocal_float16_does_not_hold_may_overflow() -> None:
+    kept = replace(Arithmetic.ieee("float16"), name="16-bit statistics", statistics="float16")
+    problem = BatchNorm2d(x=np.zeros((1, 1, 1, 2), np.float16), eps=1e-10)
+    assert problem.judgements(kept)["y"].overflows.all()
+    assert not problem.but(eps=1e-8).judgements(kept)["y"].overflows.any()

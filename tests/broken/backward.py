@@ -12,7 +12,10 @@ CONV_EDGES = (
     "windows_wholly_on_the_padding a_filter_as_large_as_the_padded_image depthwise_filters padding_at_its_limit"
     " one_tap_and_as_many_filters_as_channels"
 )
-POOL_EDGES = "a_window_as_large_as_the_image a_stride_beyond_the_window padding_of_half_a_window"
+POOL_EDGES = (
+    "a_window_as_large_as_the_image a_stride_beyond_the_window padding_of_half_a_window"
+    " a_window_as_large_as_the_padded_image a_window_with_one_pixel"
+)
 
 
 class Gradients(Right):

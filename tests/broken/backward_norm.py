@@ -169,7 +169,7 @@ class HasItsOwnEps(RightGradients):
         return super().inverse(variance, 1e-5)
 
 
-@broken(60, **norms("no_eps"))
+@broken(60, **norms("no_eps a_tiny_eps"))
 class KeepsEpsAway(RightGradients):
     """An eps below 1e-3 is replaced by 1e-3, so as never to divide by zero."""
 

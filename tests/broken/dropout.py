@@ -215,6 +215,14 @@ class CutsTheSeed(Drops):
         return uniform(problem.seed % 2**32, shape)
 
 
+@broken(**both("the_largest_seed"))
+class CountsFromOne(Drops):
+    """The generator is given the seed plus one as a signed number of 64 bits, which the largest has not."""
+
+    def uniform(self, problem: Any, shape: tuple[int, ...]) -> Any:
+        return uniform(int((problem.seed + 1).to_bytes(8, signed=True).hex(), 16), shape)
+
+
 @broken(**both("different_seeds_give_different_masks"))
 class CutsTheSeedShort(Drops):
     """The seed goes through 16 bits."""

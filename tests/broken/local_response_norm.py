@@ -111,6 +111,15 @@ class HasItsOwnBeta(RightLRN):
         return 0.75
 
 
+@broken(60, local_response_norm="a_window_of_one_channel within_the_bound")
+class LooksAtNeighboursAtLeast(RightLRN):
+    """A window holds the channel before and the one behind, however small it is."""
+
+    def window(self, problem: Any, c: int) -> tuple[int, int]:
+        first, last = super().window(problem, c)
+        return min(first, c - 1), max(last, c + 1)
+
+
 @broken(60, local_response_norm="negated_inputs_give_negated_outputs exact_on_integers")
 class FusesTheRectifier(RightLRN):
     """A rectifier was left on at the end."""

@@ -123,6 +123,14 @@ class KeepsEpsAway(RightNorm):
         return super().rows(x, max(eps, 1e-3))
 
 
+@broken(60, **norms("a_tiny_eps"))
+class KeepsEpsInFloat16(RightNorm):
+    """eps is a number of float16, where 1e-8 is zero."""
+
+    def rows(self, x: Array, eps: float) -> Array:
+        return super().rows(x, float(np.float16(eps)))
+
+
 @broken(
     60,
     **norms("squares_of_a_set_average_below_one within_the_bound", **WORKED | UNBIASED),

@@ -82,8 +82,8 @@ class StridesNoFurtherThanTheWindow(RightPool):
 
 
 @broken(
-    max_pool2d="a_window_as_large_as_the_image the_lectures_four_by_four",
-    avg_pool2d="a_window_as_large_as_the_image global_average the_four_by_four",
+    max_pool2d="a_window_as_large_as_the_image a_window_as_large_as_the_padded_image the_lectures_four_by_four",
+    avg_pool2d="a_window_as_large_as_the_image a_window_as_large_as_the_padded_image global_average the_four_by_four",
 )
 class MissesTheFlushWindow(RightPool):
     """The loop over windows is `start < padded - span`: one that ends flush with the padded image is left at zero."""
@@ -153,6 +153,19 @@ class CentresWhatHangsOver(RightPool):
     def positions(self, axis: Window) -> Positions:
         over = (axis.count - 1) * axis.stride + axis.span - axis.padded
         return axis.positions - max(over, 0) // 2
+
+
+@broken(max_pool2d="a_window_with_one_pixel", avg_pool2d="a_window_with_one_pixel")
+class LeavesOutTheLastPixel(RightPool):
+    """A last window that starts on the last pixel of the padded image is left at zero."""
+
+    def finished(self, y: Array, problem: Any) -> Array:
+        rows, columns = axes(problem)
+        if rows.taps > 1 and rows.positions[-1, 0] == rows.padded - rows.before - 1:
+            y[:, :, -1] = 0
+        if columns.taps > 1 and columns.positions[-1, 0] == columns.padded - columns.before - 1:
+            y[:, :, :, -1] = 0
+        return y
 
 
 @broken(
