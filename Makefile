@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: conformance test check types spec cover sample power soak clean
+.PHONY: conformance test check types spec cover sample power soak grades clean
 
 conformance: .venv/core  ## check the NumPy and the bundled C backend, and write the page
 	$(BIN)/pytest conformance/ --backend=numpy --backend=c
@@ -26,6 +26,9 @@ power: .venv/full  ## docs/power.md: every known bug, after how many cases it is
 
 soak: .venv/full  ## ten seeds of the thorough profile on numpy, c and torch; goes on where it was stopped
 	$(BIN)/python -m benchmarks.soak
+
+grades: .venv/full  ## docs/grades.md: how exactly numpy, c and torch compute, found from outside
+	$(BIN)/python -m convspec.conformance.grading --write docs/grades.md numpy c torch
 
 cover: .venv/core  ## conformance/cover/*.json: the parameters that the sweep draws first; minutes, for each operation
 	$(BIN)/python -m convspec.conformance.cover $(OPS)

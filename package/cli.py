@@ -70,6 +70,15 @@ def report(folder: Path) -> None:
     click.echo(page)
 
 
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def grade(arguments: tuple[str, ...]) -> None:
+    """Grade how exactly a backend computes, from outside: BACKEND [--op OP] [--dtype DTYPE]."""
+    from convspec.conformance.grading.__main__ import main as table
+
+    table.main(list(arguments), prog_name="convspec grade", standalone_mode=False)
+
+
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def backends(as_json: bool) -> None:

@@ -288,6 +288,23 @@ def test_the_command_line_tool(tmp_path: Path) -> None:
     assert "numpy: " in run(tmp_path, BIN / "convspec", "env").stdout
 
 
+def test_grades(tmp_path: Path) -> None:
+    coarse = "y = np.maximum(problem.x, 0); return y - y % np.float32(2**-7)"
+    (tmp_path / "coarse.py").write_text(RELU.format(body=coarse))
+    result = run(tmp_path, BIN / "convspec", "grade", "numpy", "--op", "relu", "--dtype", "float32")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("float32") >= 2, "the dtype, and what was found"
+    result = run(tmp_path, BIN / "convspec", "grade", "numpy", "coarse.py", "--op=relu", "--write=grades.md")
+    assert result.returncode == 1, result.stderr
+    page = (tmp_path / "grades.md").read_text()
+    assert "| relu | X | X | X | X |" in page
+    assert "## coarse.py" in page
+    assert "| relu | **D** |" in page
+    for wrong in (["nupmy"], ["numpy", "--op=rule"], ["c", "--dtype=bfloat16"], ["c", "--write=no/page.md"], []):
+        result = run(tmp_path, BIN / "convspec", "grade", *wrong)
+        assert (result.returncode, result.stderr.count("\n")) == (4, 1), result.stderr
+
+
 def test_check_inside_another_test_suite(tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(
         "import numpy as np, pytest, convspec\n"

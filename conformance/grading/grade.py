@@ -30,8 +30,8 @@ def grade(backend: Backend, op: type[Op], dtype: str) -> Grade:
     way(backend, op, dtype, made, arithmetic)
     if made.grade not in ("D", "-") and "range" not in made.notes:  # which has neither the numbers nor a say
         made.flush = flush(backend, op, dtype)
-    if made.flush not in ("keeps", "") and not arithmetic.flush_to_zero:
-        made.agrees = False
+    if made.flush not in ("keeps", ""):
+        made.agrees = made.agrees and arithmetic.flush_to_zero
         if made.grade == "X":
             made.grade, made.found = "A", made.found.replace(ALWAYS, "")
         made.found += f"; subnormal numbers: {made.flush}"

@@ -1,0 +1,113 @@
+"""The page of grades: for each backend a table, and what was found wherever that is not all that could be wished."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from convspec.conformance.session import environment
+from convspec.reference.rounding import FORMATS
+
+from .drawn import ALWAYS
+from .record import Grade
+
+# As in the docstring of Grade.
+KEY = {
+    "X": "every answer was the truth rounded once",
+    "A": "every output is as exact as its own terms allow, in the format of the arrays",
+    "A-": "so, with a remark: narrow sums of 16-bit numbers, truncation, an emulated format, a variance in one pass",
+    "R(b)": "so, in b bits: inputs, products or sums are narrower than the format",
+    "B": "a large number spoils its neighbours within a tile: Winograd, tiled FFT",
+    "C": "a large number spoils outputs anywhere: FFT, Strassen, shared exponents",
+    "D": "wrong",
+    "-": "nothing found: refused, or no answer",
+}
+
+
+@dataclass(frozen=True)
+class Graded:
+    """A backend as it was typed, and its grades."""
+
+    backend: str
+    version: str
+    device: str
+    grades: list[Grade]
+
+
+def page(done: list[Graded]) -> str:
+    """In Markdown."""
+    return "\n".join(_lines(done))
+
+
+HEAD = """# Grades
+
+How well each backend computes, measured from outside: huge numbers beside small ones show what is mixed into an output,
+single products how many bits of the factors arrive, sums of three terms how many a sum is kept in, sets of exact mean
+and variance how a normalization sums them. `convspec grade BACKEND` does the same for yours.
+
+| grade | means |
+|---|---|"""
+
+FIGURES = """
+Next to a grade stand the bits in which sums are kept, `wide` if more than can be seen; for normalizations whether the
+variance is taken in two passes (V-A), with a running mean (V-B) or in one (V-C), and whether the output is centred
+(F-0) or `x*a + b` (F-1). A grade in **bold** is less than what the backend declares."""
+
+TAIL = """
+Libraries choose their kernels by the processor: another machine may show other grades. `make grades` writes this page.
+"""
+
+
+def _lines(done: list[Graded]) -> Iterator[str]:
+    yield HEAD
+    yield from (f"| {letter} | {meaning} |" for letter, meaning in KEY.items())
+    yield FIGURES
+    for graded in done:
+        yield from _backend(graded)
+    facts = environment()
+    yield "\n## Measured on\n"
+    yield f"{facts['processor']}, {facts['operating system'].split()[-1]}, Python {facts['python']}."
+    yield TAIL
+
+
+def _backend(graded: Graded) -> Iterator[str]:
+    dtypes = [name for name in FORMATS if any(made.dtype == name for made in graded.grades)]
+    yield f"\n## {graded.backend}\n"
+    yield f"{', '.join(part for part in (graded.version, graded.device) if part)}\n"
+    yield f"| operation | {' | '.join(dtypes)} |\n|---|{'---|' * len(dtypes)}"
+    for op in dict.fromkeys(made.op for made in graded.grades):
+        of = {made.dtype: _cell(made) for made in graded.grades if made.op == op}
+        yield f"| {op} | {' | '.join(of.get(dtype, '') for dtype in dtypes)} |"
+    remarks: dict[str, list[str]] = {}
+    for made in graded.grades:
+        if _remarkable(made):
+            remarks.setdefault(_remark(made), []).append(f"{made.op} ({made.dtype})")
+    if remarks:
+        yield ""
+    yield from (f"- {', '.join(where)}: {remark}" for remark, where in remarks.items())
+
+
+def _cell(made: Grade) -> str:
+    """The grade, and the figure that goes with it."""
+    grade = made.grade if made.agrees or made.grade == "-" else f"**{made.grade}**"
+    sums = "wide" if ", summed in more" in made.found else made.found.partition(", summed in ")[2].removesuffix(ALWAYS)
+    parts = [grade, sums or _sums(made), made.variance, made.output_form, made.statistics]
+    return " ".join(part for part in parts if part)
+
+
+def _sums(made: Grade) -> str:
+    return f"{made.accumulator_bits} bits" if isinstance(made.accumulator_bits, int) else ""
+
+
+def _remarkable(made: Grade) -> bool:
+    """More than a table can tell: what is declared, what is relaxed, what becomes of subnormal numbers, refusals."""
+    fine = made.grade in ("X", "A") and made.agrees and "(ieee)" in made.declared
+    return not fine or made.flush not in ("keeps", "") or bool(made.notes)
+
+
+def _remark(made: Grade) -> str:
+    parts = [made.found]
+    if made.flush not in ("keeps", "") and f"subnormal numbers: {made.flush}" not in made.found:
+        parts.append(f"subnormal numbers: {made.flush}")
+    parts += [note for note in made.notes if note not in made.found]
+    return "; ".join(parts)
