@@ -43,7 +43,7 @@ def _is_plain(problem: Any) -> bool:
 
 def _are_few(problem: Any) -> bool:
     """Two to seven channels, and fewer than eight filters."""
-    return 1 < problem.x.shape[1] < 8 and problem.weight.shape[0] < 8
+    return bool(1 < problem.x.shape[1] < 8 and problem.weight.shape[0] < 8)
 
 
 def _tile(axis: int) -> Feature:
