@@ -29,7 +29,7 @@ ALL_ROWS = (".exact_on_integers", ".within_the_bound")
 # And each of them with data that it can tell most from: a rare class may be in one row alone.
 KINDS_OF = {
     "exact_on_integers": ("integers", "wide", "integers", "signs"),
-    "within_the_bound": ("normal", "dominant", "normal", "cancel", "spread"),
+    "within_the_bound": ("normal", "dominant", "normal", "cancel", "spread", "tiny"),
 }
 
 # How far past the frozen list to draw, in multiples of its length, for a backend or a law whose domain is narrow.
@@ -126,7 +126,7 @@ class Engine:
         listed = sweep.whole if trial.clause.name.endswith(ALL_ROWS) else wanted
         here = trial.op.name, name_of(trial.dtype)
         self.tried[here] = max(self.tried[here], listed)
-        kinds = KINDS_OF.get(trial.clause.name.partition(".")[2], ()) if self.settings.profile.name != "smoke" else ()
+        kinds = KINDS_OF.get(trial.clause.name.partition(".")[2], ()) if self.settings.by_kind else ()
         cases = tried.cases
         index = 0
         while index < listed or (cases.executed < wanted and index < MORE * wanted):

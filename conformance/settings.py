@@ -35,6 +35,11 @@ class Settings:
     shrink_seconds: float = 5.0
 
     @property
+    def by_kind(self) -> bool:
+        """Do the clauses about values choose the data of the stored rows? With few cases all kinds are wanted."""
+        return self.examples >= PROFILES["default"].examples
+
+    @property
     def whole_rows(self) -> bool:
         """Do the clauses about values try all stored rows, if those are more than the cases of a clause?"""
         return self.examples >= self.profile.examples

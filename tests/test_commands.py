@@ -188,7 +188,9 @@ def test_a_backend_that_hands_out_one_buffer_is_compared_by_what_it_said(tmp_pat
     result = suite(tmp_path, "--backend=one.py", "--profile=smoke", "--op=relu", "--no-report")
     assert result.returncode == 1, result.stdout
     failed = [c["clause"] for c in cells(tmp_path) if c["status"] != "pass"]
-    assert failed == ["relu.results_are_memory_of_their_own"], "no other clause accuses it"
+    both = {"relu.results_are_memory_of_their_own", "relu.threads_do_not_disturb_each_other"}
+    assert "relu.results_are_memory_of_their_own" in failed
+    assert set(failed) <= both, "no other clause accuses it"
     assert "worst error / bound" in result.stdout, "the table is shown without a page too"
 
 

@@ -355,7 +355,7 @@ class DropsTheOddChannel(RightConv2d):
         return super().sums(problem, seen)
 
 
-@broken(40, conv2d="exact_on_integers")
+@broken(70, conv2d="exact_on_integers")  # with few calls to shrink, seventeen channels may remain
 class DropsTheFifthChannel(RightConv2d):
     """Channels are taken in fours; a single one left over is dropped."""
 
