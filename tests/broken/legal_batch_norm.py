@@ -50,11 +50,11 @@ class Steps:
 
 
 class FoldsMomentsOfOnePass(Steps):
-    """mean(x^2) - mean(x)^2, never below zero."""
+    """mean(x^2) - mean(x)^2, never below the smallest normal number: without eps the answer must be finite."""
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         mean = x.mean(axis=1)
-        return mean, np.maximum((x * x).mean(axis=1) - mean * mean, x.dtype.type(0))
+        return mean, np.maximum((x * x).mean(axis=1) - mean * mean, np.finfo(x.dtype).tiny)
 
 
 class FoldsRunningMoments(Steps):
