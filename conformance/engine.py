@@ -28,7 +28,7 @@ ALL_ROWS = (".exact_on_integers", ".within_the_bound")
 
 # And each of them with data that it can tell most from: a rare class may be in one row alone.
 KINDS_OF = {
-    "exact_on_integers": ("integers", "wide", "integers", "signs"),
+    "exact_on_integers": (*("integers",) * 4, *("wide",) * 3, "signs", "zeros"),
     "within_the_bound": ("normal", "dominant", "normal", "cancel", "spread", "tiny"),
 }
 
