@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from . import conv2d_compositions, conv2d_equals, conv2d_examples, conv2d_features, conv2d_laws, conv2d_shifts, rules
 from .dot import as_float, exact_dot, judge_dot
+from .laws import enlarged
 from .op import CORE, STRICT, Op, Padding, Pair, Shape, Tensor, operation, rule
 from .pad2d import MODES, mode_allows, padded
 from .pick import Pick
@@ -280,6 +281,8 @@ def _too_small(problem: Conv2d, pick: Pick) -> Conv2d:
 
 
 def _overlong(problem: Conv2d, pick: Pick, mode: str, beyond: int) -> Conv2d:
+    rows, columns = problem.axes  # a window fits without any padding: no other rule is broken with this one
+    problem = problem.but(x=enlarged(problem.x, rows.span, columns.span))
     most = max(problem.x.shape[2:]) + beyond + pick.integer(0, 2)
     small = tuple(
         (min(before, n - 1), min(after, n - 1))
