@@ -13,7 +13,7 @@ import numpy.typing as npt
 from convspec.reference import AvgPool2dBackward, Conv2dBackward, LinearBackward, MaxPool2dBackward, ReluBackward
 
 from .numpy_backward_norm import Gradient, NormGradients, narrow
-from .taps import MODES, counts, padded, pooled, slice_of, wide
+from .taps import MODES, counts, in_groups, padded, pooled, taps, wide
 
 Tensor = npt.NDArray[Any]
 
@@ -23,20 +23,17 @@ class Gradients(NormGradients):
 
     def conv2d_backward(self, problem: Conv2dBackward) -> Gradient:
         problem.validate()
-        x, weight, g = padded(wide(problem.x), problem.padding, problem.padding_mode), wide(problem.weight), _g(problem)
-        groups, (k, c) = problem.groups, weight.shape[:2]
+        x = in_groups(padded(wide(problem.x), problem.padding, problem.padding_mode), 1, problem.groups)
+        weight, g = in_groups(wide(problem.weight), 0, problem.groups), in_groups(_g(problem), 1, problem.groups)
         grad_x, grad_weight = np.zeros_like(x), np.zeros_like(weight)
-        for r, s in np.ndindex(weight.shape[2:]):
-            rows = slice_of(r, problem.dilation[0], problem.stride[0], g.shape[2])
-            columns = slice_of(s, problem.dilation[1], problem.stride[1], g.shape[3])
-            for group in range(groups):
-                filters = slice(group * (k // groups), (group + 1) * (k // groups))
-                at = slice(None), slice(group * c, (group + 1) * c), rows, columns
-                grad_x[at] += np.einsum("nkij,kc->ncij", g[:, filters], weight[filters, :, r, s])
-                grad_weight[filters, :, r, s] = np.einsum("nkij,ncij->kc", g[:, filters], x[at])
+        for (r, s), at in taps(weight.shape[3:], problem.dilation, problem.stride, g.shape[3:]):
+            grad_x[..., *at] += np.einsum("ngkij,gkc->ngcij", g, weight[..., r, s])
+            grad_weight[..., r, s] = np.einsum("ngkij,ngcij->gkc", g, x[..., *at])
+        grad_x = grad_x.reshape(*problem.x.shape[:2], *x.shape[3:])
+        grad_weight = grad_weight.reshape(problem.weight.shape)
         for axis, sides in enumerate(problem.padding):
             grad_x = _folded(grad_x, 2 + axis, problem.x.shape[2 + axis], sides, problem.padding_mode)
-        return narrow(problem, grad_x, grad_weight, g.sum(axis=(0, 2, 3)))
+        return narrow(problem, grad_x, grad_weight, _g(problem).sum(axis=(0, 2, 3)))
 
     def linear_backward(self, problem: LinearBackward) -> Gradient:
         problem.validate()

@@ -32,7 +32,7 @@ from convspec.reference import (
 )
 
 from .numpy_backward import Gradients
-from .taps import counts, padded, pooled, slice_of, wide
+from .taps import counts, in_groups, padded, pooled, taps, wide
 
 Tensor = npt.NDArray[Any]
 Outputs = tuple[Tensor | None, ...]
@@ -52,18 +52,12 @@ class NumpyTaps(Gradients):
     def conv2d(self, problem: Conv2d) -> Tensor:
         problem.validate()
         x = padded(wide(problem.x), problem.padding, problem.padding_mode)
-        weight = wide(problem.weight)
-        n, k, height, width = problem.shape()
-        c, g = weight.shape[1], problem.groups
-        y = np.zeros((n, k, height, width), x.dtype)
-        for r, s in np.ndindex(weight.shape[2:]):
-            rows = slice_of(r, problem.dilation[0], problem.stride[0], height)
-            columns = slice_of(s, problem.dilation[1], problem.stride[1], width)
-            seen = x[:, :, rows, columns]
-            for group in range(g):
-                filters = slice(group * (k // g), (group + 1) * (k // g))
-                channels = seen[:, group * c : (group + 1) * c]
-                y[:, filters] += np.einsum("kc,ncij->nkij", weight[filters, :, r, s], channels)
+        n, k, height, width = problem.output_shape()
+        x, weight = in_groups(x, 1, problem.groups), in_groups(wide(problem.weight), 0, problem.groups)
+        y = np.zeros((n, *weight.shape[:2], height, width), x.dtype)
+        for (r, s), (rows, columns) in taps(weight.shape[3:], problem.dilation, problem.stride, y.shape[3:]):
+            y += np.einsum("gkc,ngcij->ngkij", weight[..., r, s], x[..., rows, columns])
+        y = y.reshape(n, k, height, width)
         if problem.bias is not None:
             y += wide(problem.bias)[:, None, None]
         return y.astype(problem.dtype)
@@ -72,12 +66,8 @@ class NumpyTaps(Gradients):
         problem.validate()
         x, weight = padded(wide(problem.x), problem.padding, "zeros"), wide(problem.weight)
         y = np.zeros(problem.output_shape(), x.dtype)
-        rows, columns = (
-            [slice_of(tap, 1, stride, count) for tap in range(taps)]
-            for taps, stride, count in zip(weight.shape[4:], problem.stride, y.shape[2:], strict=True)
-        )
-        for r, s in np.ndindex(weight.shape[4:]):
-            y += np.einsum("ijkc,ncij->nkij", weight[..., r, s], x[:, :, rows[r], columns[s]])
+        for (r, s), (rows, columns) in taps(weight.shape[4:], (1, 1), problem.stride, y.shape[2:]):
+            y += np.einsum("ijkc,ncij->nkij", weight[..., r, s], x[..., rows, columns])
         if problem.bias is not None:
             y += wide(problem.bias)
         return y.astype(problem.dtype)
@@ -94,14 +84,14 @@ class NumpyTaps(Gradients):
 
     def max_pool2d(self, problem: MaxPool2d) -> Tensor:
         problem.validate()
-        y = np.full(problem.shape(), -np.inf, problem.dtype)
+        y = np.full(problem.output_shape(), -np.inf, problem.dtype)
         for at, seen in pooled(problem, problem.dilation):
             y[at] = np.maximum(y[at], seen)
         return y
 
     def avg_pool2d(self, problem: AvgPool2d) -> Tensor:
         problem.validate()
-        total = np.zeros(problem.shape(), wide(problem.x).dtype)
+        total = np.zeros(problem.output_shape(), wide(problem.x).dtype)
         for at, seen in pooled(problem, (1, 1)):
             total[at] += seen
         divisor = counts(problem).astype(total.dtype)
@@ -183,8 +173,7 @@ def _grouped(problem: Any, groups: int, axes: tuple[int, ...]) -> Tensor:
     """x in groups of channels (N, G, C/G, H, W), normalized along these axes; weight and bias channel by channel."""
     problem.validate()
     x = wide(problem.x)
-    n, c, h, w = x.shape
-    y = _standardized(x.reshape(n, groups, c // groups, h, w), axes, problem.eps).reshape(x.shape)
+    y = _standardized(in_groups(x, 1, groups), axes, problem.eps).reshape(x.shape)
     weight, bias = (None if a is None else a[:, None, None] for a in (problem.weight, problem.bias))
     return _scaled(y, weight, bias).astype(problem.dtype)
 

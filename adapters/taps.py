@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,31 +19,54 @@ def wide(array: Tensor) -> Tensor:
     return array.astype(np.float32) if array.dtype.itemsize == 2 else array
 
 
+def in_groups(array: Tensor, axis: int, groups: int) -> Tensor:
+    """The array with this axis in groups: one axis of groups, one of what is in each."""
+    shape = array.shape
+    return array.reshape(*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
+
+
 def padded(x: Tensor, padding: Any, mode: str) -> Tensor:
-    if mode != "zeros" and not any(map(any, padding)):
+    if not any(map(any, padding)):
         return x.copy()
-    return np.pad(x, ((0, 0), (0, 0), *padding), MODES[mode])  # type: ignore[call-overload,no-any-return]
+    if mode != "zeros":
+        return np.pad(x, ((0, 0), (0, 0), *padding), MODES[mode])  # type: ignore[call-overload,no-any-return]
+    (top, bottom), (left, right) = padding
+    n, c, h, w = x.shape
+    whole = np.zeros((n, c, top + h + bottom, left + w + right), x.dtype)
+    whole[:, :, top : top + h, left : left + w] = x
+    return whole
 
 
-def slice_of(tap: int, dilation: int, stride: int, count: int) -> slice:
-    start = tap * dilation
-    return slice(start, start + (count - 1) * stride + 1, stride)
+def taps(
+    counts: Sequence[int], dilation: Sequence[int], stride: Sequence[int], sizes: Sequence[int]
+) -> list[tuple[tuple[int, int], tuple[slice, slice]]]:
+    """Each tap (row, column), and the rows and columns of the padded image that it lies on, window by window."""
+    along = [
+        [slice(tap * d, tap * d + (size - 1) * step + 1, step) for tap in range(count)]
+        for count, d, step, size in zip(counts, dilation, stride, sizes, strict=True)
+    ]
+    return [((r, s), (rows, columns)) for r, rows in enumerate(along[0]) for s, columns in enumerate(along[1])]
 
 
 def pooled(problem: Op, dilation: tuple[int, int]) -> Iterator[tuple[tuple[Any, ...], Tensor]]:
     """For each tap: the outputs it contributes to, and the input elements that it contributes."""
     assert isinstance(problem, (MaxPool2d, AvgPool2d))
     x = wide(problem.x) if isinstance(problem, AvgPool2d) else problem.x
-    size = problem.shape()[2:]
-    for r, s in np.ndindex(*problem.kernel_size):
-        places = [
-            reach(tap * d - pad[0], stride, n, count)
-            for tap, d, pad, stride, n, count in zip(
-                (r, s), dilation, problem.padding, problem.stride, x.shape[2:], size, strict=True
-            )
-        ]
-        (i, rows), (j, columns) = places
-        yield (slice(None), slice(None), i, j), x[:, :, rows, columns]
+    along = [
+        [reach(tap * d - pad[0], stride, n, count) for tap in range(taps)]
+        for taps, d, pad, stride, n, count in zip(
+            problem.kernel_size,
+            dilation,
+            problem.padding,
+            problem.stride,
+            x.shape[2:],
+            problem.output_shape()[2:],
+            strict=True,
+        )
+    ]
+    for i, rows in along[0]:
+        for j, columns in along[1]:
+            yield (..., i, j), x[..., rows, columns]
 
 
 def reach(offset: int, stride: int, length: int, count: int) -> tuple[slice, slice]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -159,8 +160,11 @@ class Case:
         """The outputs with the error that each may carry. Elements that may overflow carry any."""
         answers = {name: np.array(answer, np.float64) for name, answer in self.answers(problem).items()}
         arithmetic = self._arithmetic(problem)
-        bounds = self._oracle.bounds(self._as_read(problem, answers), arithmetic)
-        return {name: _measured(value, bounds[name], arithmetic) for name, value in answers.items()}
+
+        def error(name: str, value: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            return _error(value, self._oracle.bounds(self._as_read(problem, answers), arithmetic)[name], arithmetic)
+
+        return {name: Measured(value, partial(error, name, value)) for name, value in answers.items()}
 
     def __call__(self, problem: Op) -> Measured:
         """The first output with the error that it may carry."""
@@ -195,9 +199,12 @@ class Case:
         return self.backend.arithmetic_of(problem)
 
 
-def _measured(value: npt.NDArray[np.float64], bound: Bound, arithmetic: Arithmetic) -> Measured:
+def _error(
+    value: npt.NDArray[np.float64], bound: Bound, arithmetic: Arithmetic
+) -> npt.NDArray[np.float64]:
+    """How far an answer may be from the truth, whatever it is beyond the range."""
     tolerance = np.where(bound.overflows | np.isinf(value), np.inf, bound.tolerance)
     if arithmetic.flush_to_zero:  # a zero may have been a subnormal
         least = arithmetic.out.smallest_normal
         tolerance = np.where((np.abs(value) < least) & (bound.size > 0), np.maximum(tolerance, least), tolerance)
-    return Measured(value, tolerance)
+    return tolerance

@@ -212,7 +212,7 @@ def standalone(trial: Trial, failure: Failure, shown: Evidence) -> str:
         load=load,
         operation=type(problem).__name__,
         shape=None if shown.expected is None else shown.expected.shape,
-        absent=dict.fromkeys(name for name in sorted(problem._array_fields()) if name not in arrays),
+        absent=dict.fromkeys(name for name in sorted(problem._tensors) if name not in arrays),
         helper=_LAID_OUT if views else "",
         fields="\n".join(fields),
     )

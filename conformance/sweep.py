@@ -56,8 +56,10 @@ class Oracle:
 
     def truths(self, problem: Op, arithmetic: Arithmetic) -> dict[str, Truth]:
         """hi, lo and the bound of every output of a valid problem, by its name."""
-        values, bounds = self.values(problem), self.bounds(problem, arithmetic)
-        return {name: Truth(hi, lo, bounds[name]) for name, (hi, lo) in values.items()}
+        return {
+            name: Truth(hi, lo, lambda name=name: self.bounds(problem, arithmetic)[name])  # type: ignore[misc]
+            for name, (hi, lo) in self.values(problem).items()
+        }
 
     def values(self, problem: Op) -> Values:
         key = digest(problem)

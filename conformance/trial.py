@@ -66,7 +66,7 @@ class Trial:
         with self.clock.stage("judging"), np.errstate(all="ignore"):
             bounds = self.oracle.bounds(declared, case.arithmetic)
             truths = {
-                name: Truth(np.asarray(due, np.float64), np.zeros(np.shape(due)), bounds[name])
+                name: Truth.of(np.asarray(due, np.float64), np.zeros(np.shape(due)), bounds[name])
                 for name, due in outputs.items()
                 if due is not None
             }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -55,7 +56,7 @@ class AvgPool2d(Op):
     excluded = pool_features.EXCLUDED
     chapters = (pool, pool_limits)
 
-    @property
+    @cached_property
     def axes(self) -> tuple[Window, Window]:
         return pool.axes(self)
 

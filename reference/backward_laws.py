@@ -17,7 +17,7 @@ Problem = Any  # a Backward
 def unbiased(problem: Problem) -> Problem:
     """The forward problem without its bias, if it may have one."""
     forward = problem.forward
-    return forward.but(bias=None) if "bias" in problem._array_fields() else forward
+    return forward.but(bias=None) if "bias" in problem._tensors else forward
 
 
 def another(array: Tensor) -> Tensor:

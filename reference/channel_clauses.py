@@ -24,7 +24,7 @@ def _misshapen(problem: Normalization, pick: Pick, name: str) -> Normalization:
 
 def per_channel(problem: Any, channels: Any) -> dict[str, Tensor | None]:
     """Weight, bias and whatever else the problem has for each channel, of these channels, in this order."""
-    own = {name: getattr(problem, name) for name in sorted(problem._array_fields()) if name != "x"}
+    own = {name: getattr(problem, name) for name in sorted(problem._tensors) if name != "x"}
     return {name: None if array is None else np.array(array[channels]) for name, array in own.items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -51,7 +52,7 @@ class Conv2d(Op):
     excluded = conv2d_features.EXCLUDED
     chapters = (conv2d_examples, conv2d_laws, conv2d_equals, conv2d_compositions, conv2d_shifts)
 
-    @property
+    @cached_property
     def axes(self) -> tuple[Window, Window]:
         """The windows along the rows and along the columns."""
         rows, columns = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -59,7 +60,7 @@ class LocallyConnected2d(Op):
     excluded = (*not_along(0), *not_along(1), *not_rounded_down(0), *not_rounded_down(1))
     chapters = (locally_connected2d_examples, locally_connected2d_laws, locally_connected2d_equals)
 
-    @property
+    @cached_property
     def axes(self) -> tuple[Window, Window]:
         """The windows along the rows and along the columns."""
         (h, w), (r, s), (down, across) = self.x.shape[2:], self.weight.shape[4:], self.stride

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -47,7 +48,7 @@ class MaxPool2d(Op):
     excluded = pool_features.EXCLUDED
     chapters = (pool, pool_limits)
 
-    @property
+    @cached_property
     def axes(self) -> tuple[Window, Window]:
         return pool.axes(self)
 

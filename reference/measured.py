@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Tolerance = npt.NDArray[Any] | float | Callable[[], npt.NDArray[Any]]
 
 
 class Measured:
@@ -17,14 +18,25 @@ class Measured:
     Sums, differences and products with known numbers propagate both. The rounding of this float64 arithmetic
     itself is added from error-free transformations, so it is exactly zero where the arithmetic was exact: on
     integers a law stays an equality.
+
+    The error may be given as a function that makes it. It is made when somebody asks for it: two sides of a law that are
+    equal to the bit, as most are, need none.
     """
 
-    __slots__ = ("tolerance", "value")
+    __slots__ = ("_tolerance", "value")
     __array_priority__ = 100.0
 
-    def __init__(self, value: npt.NDArray[Any], tolerance: npt.NDArray[Any] | float = 0.0) -> None:
+    def __init__(self, value: npt.NDArray[Any], tolerance: Tolerance = 0.0) -> None:
         self.value: Array = np.asarray(value, np.float64)
-        self.tolerance: Array = np.broadcast_to(np.asarray(tolerance, np.float64), self.value.shape)
+        self._tolerance = tolerance
+
+    @property
+    def tolerance(self) -> Array:
+        made = self._tolerance() if callable(self._tolerance) else self._tolerance
+        if not (isinstance(made, np.ndarray) and made.dtype == np.float64 and made.shape == self.value.shape):
+            made = np.broadcast_to(np.asarray(made, np.float64), self.value.shape)
+        self._tolerance = made
+        return made
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -32,20 +44,25 @@ class Measured:
 
     def rearranged(self, function: Callable[[Array], Array]) -> Measured:
         """Apply a function that only moves, repeats or drops elements: a slice, a flip, a transpose."""
-        return Measured(function(self.value), function(self.tolerance))
+        return Measured(function(self.value), lambda: function(self.tolerance))
 
     def __getitem__(self, index: Any) -> Measured:
         return self.rearranged(lambda a: a[index])
 
     def __add__(self, other: Measured | npt.NDArray[Any] | float) -> Measured:
         other = other if isinstance(other, Measured) else Measured(np.asarray(other))
-        total, lost = two_sum(self.value, other.value)
-        return Measured(total, self.tolerance + other.tolerance + np.abs(lost))
+        a, b = self, other
+
+        def error() -> Array:
+            return np.asarray(a.tolerance + b.tolerance + np.abs(two_sum(a.value, b.value)[1]))
+
+        with np.errstate(invalid="ignore", over="ignore"):
+            return Measured(a.value + b.value, error)
 
     __radd__ = __add__
 
     def __neg__(self) -> Measured:
-        return Measured(-self.value, self.tolerance)
+        return Measured(-self.value, lambda: self.tolerance)
 
     def __sub__(self, other: Measured | npt.NDArray[Any] | float) -> Measured:
         return self + (-other)
@@ -55,14 +72,17 @@ class Measured:
 
     def __mul__(self, factor: Measured | npt.NDArray[Any] | float) -> Measured:
         """Times a known number or array of numbers, or another measured one."""
-        if isinstance(factor, Measured):
-            product, lost = two_product(self.value, factor.value)
+        known = factor.value if isinstance(factor, Measured) else np.asarray(factor, np.float64)
+
+        def error() -> Array:
+            lost = np.abs(two_product(self.value, known)[1])
+            if not isinstance(factor, Measured):
+                return np.asarray(self.tolerance * np.abs(known) + lost)
             here, there = self.tolerance, factor.tolerance
-            error = here * np.abs(factor.value) + there * np.abs(self.value) + here * there
-            return Measured(product, error + np.abs(lost))
-        known = np.asarray(factor, np.float64)
-        product, lost = two_product(self.value, known)
-        return Measured(product, self.tolerance * np.abs(known) + np.abs(lost))
+            return np.asarray(here * np.abs(known) + there * np.abs(self.value) + here * there + lost)
+
+        with np.errstate(invalid="ignore", over="ignore"):
+            return Measured(self.value * known, error)
 
     __rmul__ = __mul__
 
@@ -87,7 +107,9 @@ class Measured:
 
 def concatenate(parts: list[Measured], axis: int) -> Measured:
     """Join along an axis, as numpy.concatenate."""
-    return Measured(np.concatenate([p.value for p in parts], axis), np.concatenate([p.tolerance for p in parts], axis))
+    return Measured(
+        np.concatenate([p.value for p in parts], axis), lambda: np.concatenate([p.tolerance for p in parts], axis)
+    )
 
 
 def two_sum(a: Array, b: Array) -> tuple[Array, Array]:

@@ -137,7 +137,9 @@ class Op:
     name: ClassVar[str]
     clauses: ClassVar[tuple[Clause, ...]]
     chapters: ClassVar[tuple[ModuleType | SimpleNamespace, ...]] = ()  # where more clauses are: laws, examples, edges
-    _tensors: ClassVar[tuple[str, ...]] = ()  # the fields that are arrays, in order
+    _kinds: ClassVar[dict[str, str]] = {}  # the fields, in order, and the names of their types
+    _tensors: ClassVar[tuple[str, ...]] = ()  # those that are arrays
+    _rules: ClassVar[tuple[Clause, ...]] = ()  # the clauses that a valid problem obeys
     has_batch: ClassVar[bool] = True  # axis 0 of `x` is `n`, and every image is treated alone
     spreads: ClassVar[str] = ""  # how it passes on a NaN (spoilt.py); empty where laws of its own say that
     outputs: ClassVar[tuple[str, ...]] = ("y",)  # the names of what comes back; several come back as a tuple
@@ -269,11 +271,20 @@ class Op:
 
     def parameters(self) -> dict[str, Any]:
         """The fields that are not arrays."""
-        return {f.name: getattr(self, f.name) for f in self._fields() if f.name not in self._array_fields()}
+        mine = vars(self)
+        return {name: mine[name] for name in self._kinds if name not in self._tensors}
 
     def but(self, **changes: Any) -> Self:
         """The same problem with some fields changed."""
-        return cast(Self, dataclasses.replace(cast(Any, self), **changes))
+        mine, kinds = vars(self), self._kinds
+        if not changes.keys() <= kinds.keys():
+            raise TypeError(f"{self.name} has no field {', '.join(sorted(changes.keys() - kinds.keys()))}")
+        # What dataclasses.replace does, without writing out again what is as it was: problems are made by the million.
+        problem = object.__new__(type(self))
+        vars(problem).update(
+            {name: _normal(changes[name], kind) if name in changes else mine[name] for name, kind in kinds.items()}
+        )
+        return problem
 
     def broken_rules(self) -> tuple[str, ...]:
         """The names of the rules that this problem breaks; empty for a valid problem."""
@@ -284,9 +295,7 @@ class Op:
 
     def _break(self) -> tuple[str, ...]:
         broken: list[str] = []
-        for clause in self.clauses:
-            if clause.kind != "rule":
-                continue
+        for clause in self._rules:
             try:
                 obeyed = clause.enforce(self)
             except Exception:
@@ -309,7 +318,7 @@ class Op:
         parts = [f"{k}({','.join(map(str, np.shape(v)))})" for k, v in self.arrays().items()]
         defaults = {f.name: f.default for f in self._fields()}
         for key, value in self.parameters().items():
-            if value != _normal(defaults[key], self._kind_of(key)):
+            if value != _normal(defaults[key], self._kinds[key]):
                 parts.append(f"{key}={value!r}".replace(" ", ""))
         return f"{self.name} {' '.join(parts)} {self.dtype}"
 
@@ -321,29 +330,20 @@ class Op:
     def _fields(cls) -> tuple[dataclasses.Field[Any], ...]:
         return dataclasses.fields(cast(Any, cls))
 
-    @classmethod
-    def _array_fields(cls) -> tuple[str, ...]:
-        return cls._tensors
-
-    @classmethod
-    def _kind_of(cls, field: str) -> str:
-        return next(str(f.type) for f in cls._fields() if f.name == field)
-
     def __post_init__(self) -> None:
-        for f in self._fields():
-            value = getattr(self, f.name)
-            if f.name in self._array_fields():
-                if isinstance(value, (list, tuple, int, float)):
-                    object.__setattr__(self, f.name, np.asarray(value, dtype=np.float64))
-            elif str(f.type) in ("Pair", "Padding", "Sizes"):
-                object.__setattr__(self, f.name, _normal(value, str(f.type)))
+        mine = vars(self)
+        mine.update({name: _normal(mine[name], kind) for name, kind in self._kinds.items()})
 
     def __repr__(self) -> str:
         return self.summary()
 
 
 def _normal(value: Any, kind: str) -> Any:
-    """Shorthand written out: 2 -> (2, 2); padding 1 -> ((1, 1), (1, 1)), (1, 2) -> ((1, 1), (2, 2))."""
+    """Shorthand written out: 2 -> (2, 2); padding 1 -> ((1, 1), (1, 1)), (1, 2) -> ((1, 1), (2, 2)); lists as arrays."""
+    if kind.startswith("Tensor"):
+        return np.asarray(value, dtype=np.float64) if isinstance(value, (list, tuple, int, float)) else value
+    if kind not in ("Pair", "Padding", "Sizes"):
+        return value
     if type(value) is int and kind in ("Pair", "Padding"):
         value = (value, value)
     if kind == "Padding" and isinstance(value, (list, tuple)):
@@ -367,8 +367,10 @@ def operation(cls: C) -> C:
     """Make a class an operation: a frozen, keyword-only dataclass whose tagged methods are its clauses."""
     cls.name = vars(cls).get("name", "") or snake_case(cls.__name__)
     dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)(cls)
-    cls._tensors = tuple(f.name for f in cls._fields() if str(f.type).startswith("Tensor"))
+    cls._kinds = {f.name: str(f.type) for f in cls._fields()}
+    cls._tensors = tuple(name for name, kind in cls._kinds.items() if kind.startswith("Tensor"))
     cls.clauses = tuple(_clauses(cls, cls.name))
+    cls._rules = tuple(clause for clause in cls.clauses if clause.kind == "rule")
     return cls
 
 

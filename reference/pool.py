@@ -42,7 +42,7 @@ def axes(problem: Pool) -> tuple[Window, Window]:
 def filled(problem: Pool, value: float) -> Array:
     """x in float64 with `value` around it, as far as the last window reaches."""
     sides = []
-    for axis in axes(problem):
+    for axis in problem.axes:
         reach = (axis.count - 1) * axis.stride + axis.span - axis.padded
         sides.append((axis.before, axis.after + max(reach, 0)))
     x = np.asarray(problem.x, np.float64)
@@ -50,7 +50,7 @@ def filled(problem: Pool, value: float) -> Array:
 
 
 def output_shape(problem: Pool) -> tuple[int, ...]:
-    rows, columns = axes(problem)
+    rows, columns = problem.axes
     return (*problem.x.shape[:2], rows.count, columns.count)
 
 
@@ -151,18 +151,18 @@ def padding_is_not_negative(problem: Pool) -> bool:
 @rule(lambda problem, pick: _too_small(problem, pick), STRICT, "SHP-06, GEN-15")
 def a_window_fits(problem: Pool) -> bool:
     """The padded image is at least as long as the dilated window on both axes, rounded up or down."""
-    return all(axis.fits for axis in axes(problem))
+    return all(axis.fits for axis in problem.axes)
 
 
 @rule(lambda problem, pick: _window_off_the_image(problem, pick), STRICT, "MAXP-08")
 def every_window_holds_input(problem: Pool) -> bool:
     """No window lies on padding alone: it would have nothing to take a maximum or a mean of."""
-    return all(axis.holds_input() for axis in axes(problem))
+    return all(axis.holds_input() for axis in problem.axes)
 
 
 def _too_small(problem: Pool, pick: Pick) -> Pool:
     axis = pick.integer(0, 1)
-    span = axes(problem)[axis].span
+    span = problem.axes[axis].span
     padding = list(problem.padding)
     padding[axis] = (0, 0)
     kernel = list(problem.kernel_size)
@@ -180,7 +180,7 @@ def _window_off_the_image(problem: Pool, pick: Pick) -> Pool:
         x = np.array(problem.x[:, :, :1, :1], order="C")
         return problem.but(x=x, kernel_size=(2, 1), padding=((1, 1), (0, 0)), dilation=(2, 1))
     axis = pick.integer(0, 1)
-    span = axes(problem)[axis].span
+    span = problem.axes[axis].span
     padding = list(problem.padding)
     padding[axis] = (span + pick.integer(0, 1), problem.padding[axis][1])
     return problem.but(padding=tuple(padding))
@@ -242,7 +242,7 @@ def rounding_up_only_adds_windows(problem: Pool, run: Run, pick: Pick) -> Sides 
 def flips_commute(problem: Pool, run: Run, pick: Pick) -> Sides | None:
     """The flipped image with the sides exchanged gives the flipped output, where nothing is left over behind the last
     window."""
-    stride = tuple(a.stride if a.slack == 0 else 1 for a in axes(problem))
+    stride = tuple(a.stride if a.slack == 0 else 1 for a in problem.axes)
     straight = problem.but(stride=stride, ceil_mode=False)
     if straight.broken_rules():
         return None
@@ -264,7 +264,7 @@ def shifts_on_the_torus(problem: Pool, run: Run, pick: Pick) -> Sides | None:
     """On an image wrapped round by hand whose sides the strides divide, rolling by a multiple of the stride rolls the
     output."""
     size, around = [], []
-    for axis in axes(problem):
+    for axis in problem.axes:
         least = max(axis.length, axis.span)
         size.append(least + -least % axis.stride)
         around.append((0, axis.span - 1))
@@ -280,7 +280,7 @@ def shifts_on_the_torus(problem: Pool, run: Run, pick: Pick) -> Sides | None:
 def shifts_by_cropping(problem: Pool, run: Run, pick: Pick) -> Sides | None:
     """Without padding, cutting a*stride rows and b*stride columns off the image cuts a rows and b columns off
     the output."""
-    rows, columns = axes(problem)
+    rows, columns = problem.axes
     x = enlarged(problem.x, rows.span + 2 * rows.stride, columns.span + 2 * columns.stride)
     plain = problem.but(x=x, padding=NONE, ceil_mode=False)
     a, b = pick.integer(0, 2), pick.integer(0, 2)
@@ -317,7 +317,7 @@ def a_window_as_large_as_the_image(cls: Any, pick: Pick) -> Pool:
 def a_stride_beyond_the_window(cls: Any, pick: Pick) -> Pool:
     """A stride larger than the window skips pixels."""
     problem = cls.draw(pick)
-    rows, columns = axes(problem)
+    rows, columns = problem.axes
     far = problem.but(stride=(rows.span + 1, columns.span + 1))
     return far.but(padding=NONE, x=enlarged(far.x, rows.span, columns.span)) if far.broken_rules() else far
 
@@ -327,6 +327,6 @@ def padding_of_half_a_window(cls: Any, pick: Pick) -> Pool:
     """Padding of half the window on every side, the most that every library takes."""
     problem = cls.draw(pick)
     half = tuple((k // 2, k // 2) for k in problem.kernel_size)
-    rows, columns = axes(problem)
+    rows, columns = problem.axes
     dense = {"dilation": (1, 1)} if hasattr(problem, "dilation") else {}
     return problem.but(x=enlarged(problem.x, rows.taps, columns.taps), padding=half, **dense)

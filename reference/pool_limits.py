@@ -7,7 +7,7 @@ from typing import Any
 from .laws import cropped, enlarged
 from .op import edge
 from .pick import Pick
-from .pool import NONE, Pool, axes
+from .pool import NONE, Pool
 
 
 def _dense(problem: Pool) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def _dense(problem: Pool) -> dict[str, Any]:
 def a_window_as_large_as_the_padded_image(cls: Any, pick: Pick) -> Pool:
     """One window holds the image and all of its padding, whatever the stride."""
     problem = cls.draw(pick)
-    p = tuple(min(axis.before, axis.after) for axis in axes(problem))
+    p = tuple(min(axis.before, axis.after) for axis in problem.axes)
     h, w = problem.x.shape[2:]
     size = (h + 2 * p[0], w + 2 * p[1])
     return problem.but(kernel_size=size, padding=((p[0], p[0]), (p[1], p[1])), **_dense(problem))

@@ -6,6 +6,8 @@ border element also from the padding that copies it.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,6 +19,7 @@ Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
 
+@lru_cache(maxsize=256)
 def takers(axis: Window, mode: str = "zeros") -> Index:
     """(length, most): for each element the taps that take it, as numbers i * taps + r; count * taps where none is left.
 
@@ -31,6 +34,7 @@ def takers(axis: Window, mode: str = "zeros") -> Index:
     first = np.cumsum(counts) - counts
     index = np.full((axis.length, int(counts.max(initial=0))), at.size)
     index[at[order], np.arange(order.size) - first[at[order]]] = order
+    index.flags.writeable = False  # many share it
     return index
 
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .pick import Pick
+
+
+def _for_reading(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """An array that many share."""
+    array.flags.writeable = False
+    return array
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Window:
         """Padded elements behind the last whole window: (length + padding - span) mod stride."""
         return (self.padded - self.span) % self.stride
 
-    @property
+    @cached_property
     def count(self) -> int:
         """How many windows there are: the output size.
 
@@ -53,17 +60,17 @@ class Window:
         count = -((self.span - self.padded) // self.stride) + 1
         return count - ((count - 1) * self.stride >= self.length + self.before)
 
-    @property
+    @cached_property
     def positions(self) -> npt.NDArray[np.int64]:
         """(count, taps): the input position of each tap of each window; outside [0, length) it is padding."""
         starts = np.arange(self.count) * self.stride - self.before
-        return np.asarray(starts[:, None] + np.arange(self.taps) * self.dilation)
+        return _for_reading(starts[:, None] + np.arange(self.taps) * self.dilation)
 
-    @property
+    @cached_property
     def inside(self) -> npt.NDArray[np.bool_]:
         """(count, taps): which taps lie on the input."""
         at = self.positions
-        return (at >= 0) & (at < self.length)
+        return _for_reading((at >= 0) & (at < self.length))
 
     def holds_input(self) -> bool:
         """Does every window hold at least one input element?

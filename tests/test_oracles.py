@@ -527,7 +527,7 @@ def test_gradients_are_those_of_torchs_autograd(op: type[Op], dtype: str) -> Non
             continue
         if op is BatchNorm2dBackward and p.training and p.eps == 0:  # which PyTorch refuses
             continue
-        names = [n for n in ("x", "weight", "bias") if n in p._array_fields()]
+        names = [n for n in ("x", "weight", "bias") if n in p._tensors]
         arrays = {n: torch_image(torch, p.arrays()[n]).requires_grad_() for n in names if n in p.arrays()}
         y = TORCH_FORWARD[op](torch.nn.functional, p, *(arrays.get(n) for n in names))
         grads = torch.autograd.grad(y, list(arrays.values()), torch_image(torch, p.grad_output))

@@ -82,7 +82,7 @@ def _judge(problem: Op, answers: dict[str, np.ndarray], arithmetic: Arithmetic, 
     bounds = problem.judgements(arithmetic)
     for name, (hi, lo) in problem.truths().items():
         answer, bound = answers[name], bounds[name]
-        ok, _ = accepted(answer, Truth(hi, lo, bound), arithmetic)
+        ok, _ = accepted(answer, Truth.of(hi, lo, bound), arithmetic)
         due = round_to(hi, arithmetic.out)
         found.once &= bool(np.all((answer == due) | (np.isnan(answer) & np.isnan(due)) | bound.overflows))
         if ok.all():

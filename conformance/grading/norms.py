@@ -133,7 +133,7 @@ def _seen(backend: Backend, answers: list[tuple[str, Any, dict[str, Array]]], ar
         read = problem.declared(backend.conventions)
         truths, bounds = read.truths(), read.judgements(arithmetic)
         for output, (hi, lo) in truths.items():
-            ok, _ = accepted(answer[output], Truth(hi, lo, bounds[output]), arithmetic)
+            ok, _ = accepted(answer[output], Truth.of(hi, lo, bounds[output]), arithmetic)
             if not ok.all():
                 seen.ok, seen.first = False, seen.first or f"{output} of {name}"
             due = round_to(hi, format_of(problem.dtype))
