@@ -183,7 +183,7 @@ class Session:
         info.interrupted = interrupted
         write_json(self.folder.path / "cases.json", dict(sorted(self._cases.items())))
         write_json(self.folder.path / "coverage.json", self.drawn)
-        done = len(read_run(self.folder.path).cells)
+        done = len(self.folder.gather())
         info.complete = not interrupted and done >= self.planned
         self.folder.finish(info)
         run = read_run(self.folder.path)

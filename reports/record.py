@@ -224,14 +224,20 @@ class RunFolder:
         write_whole(self.path / "failures" / f"{name}.py", _clean(script).encode(), executable=True)
         write_json(self.path / "failures" / f"{name}.json", failure)
 
-    def finish(self, info: RunInfo) -> None:
-        """Gather all workers' cells into a sorted cells.jsonl, rewrite run.json. Once, when all are done."""
+    def gather(self) -> list[Cell]:
+        """Put all workers' cells into a sorted cells.jsonl, and return them. Once, when all are done."""
         self.close()
         parts = sorted(self.path.glob("cells-*.jsonl"))
         gathered = _in_order(_read_cells([self.path / "cells.jsonl", *parts]))
-        write_whole(self.path / "cells.jsonl", b"".join(_line(cell) for cell in gathered))
+        if parts:
+            write_whole(self.path / "cells.jsonl", b"".join(_line(cell) for cell in gathered))
         for part in parts:
             part.unlink()
+        return gathered
+
+    def finish(self, info: RunInfo) -> None:
+        """Gather what there is, rewrite run.json. Once, when all are done."""
+        self.gather()
         write_json(self.path / "run.json", info)
 
     def close(self) -> None:
@@ -327,7 +333,7 @@ def _finite(value: Any) -> Any:
 
 def _clean(text: str) -> str:
     """Write lone surrogates, which an exception's message may hold, as escapes: UTF-8 lacks them."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _line(cell: Cell) -> bytes:
@@ -337,7 +343,11 @@ def _line(cell: Cell) -> bytes:
 
 def _in_order(cells: Iterable[Cell]) -> list[Cell]:
     """One cell per (operation, clause, dtype, backend), sorted so, whichever worker wrote it."""
-    by_key = {(c.op, c.clause, c.dtype, c.backend): c for c in sorted(cells, key=_line)}
+    by_key: dict[tuple[str, str, str, str], Cell] = {}
+    for cell in cells:
+        key = cell.op, cell.clause, cell.dtype, cell.backend
+        known = by_key.get(key)
+        by_key[key] = cell if known is None else max(known, cell, key=_line)
     return [by_key[key] for key in sorted(by_key)]
 
 
