@@ -19,8 +19,8 @@ class Measured:
     itself is added from error-free transformations, so it is exactly zero where the arithmetic was exact: on
     integers a law stays an equality.
 
-    The error may be given as a function that makes it. It is made when somebody asks for it: two sides of a law that are
-    equal to the bit, as most are, need none.
+    The error may be given as a function that makes it. It is made when somebody asks for it: two sides of a law that
+    are equal to the bit, as most are, need none.
     """
 
     __slots__ = ("_tolerance", "value")
