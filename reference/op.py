@@ -339,7 +339,7 @@ class Op:
 
 
 def _normal(value: Any, kind: str) -> Any:
-    """Shorthand written out: 2 -> (2, 2); padding 1 -> ((1, 1), (1, 1)); (1, 2) -> ((1, 1), (2, 2)); arrays of lists."""
+    """Shorthand written out: 2 -> (2, 2); padding 1 -> ((1, 1), (1, 1)), (1, 2) -> ((1, 1), (2, 2)); lists to arrays."""
     if kind.startswith("Tensor"):
         return np.asarray(value, dtype=np.float64) if isinstance(value, (list, tuple, int, float)) else value
     if kind not in ("Pair", "Padding", "Sizes"):
