@@ -32,15 +32,15 @@ class Inapplicable(Exception):
 
 def called(backend: Backend, problem: Op) -> Any:
     """What the backend returns; the arrays of the problem, which others share, are put back if it wrote into them."""
-    before = [(array, array.copy()) for array in problem.arrays().values() if array.flags.writeable]
+    before = [(array, array.tobytes()) for array in problem.arrays().values() if array.flags.writeable]
     result: Any = None
     try:
         result = backend.call(problem)
     finally:
         for array, saved in before:
-            if array.tobytes() != saved.tobytes():
+            if array.tobytes() != saved:
                 result = _apart(result, array)
-                array[...] = saved
+                array[...] = np.frombuffer(saved, array.dtype).reshape(array.shape)
     return result
 
 

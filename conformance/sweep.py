@@ -6,8 +6,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 
@@ -30,18 +28,29 @@ class Clock:
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(STAGES, 0.0)
-        self._inner = 0.0
+        self.inner = 0.0
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        outer, self._inner = self._inner, 0.0
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = time.perf_counter() - start
-            self.seconds[name] += spent - self._inner
-            self._inner = outer + spent
+    def stage(self, name: str) -> Stage:
+        return Stage(self, name)
+
+
+class Stage:
+    """One stay in a stage. A class, since a generator takes three times as long to enter and to leave."""
+
+    __slots__ = ("_clock", "_name", "_outer", "_start")
+
+    def __init__(self, clock: Clock, name: str) -> None:
+        self._clock = clock
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._outer, self._clock.inner = self._clock.inner, 0.0
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        spent = time.perf_counter() - self._start
+        self._clock.seconds[self._name] += spent - self._clock.inner
+        self._clock.inner = self._outer + spent
 
 
 class Oracle:

@@ -120,7 +120,7 @@ def _rule(clause: Clause) -> Callable[..., bool]:
             return problem.over(broken)
 
     obeyed.__doc__ = clause.text
-    return rule(breaking, clause.level, "BWD-02")(obeyed)
+    return rule(breaking, clause.level, "BWD-02", clause.values)(obeyed)
 
 
 def _edge(clause: Clause) -> Callable[..., Op]:

@@ -75,6 +75,7 @@ class Clause:
     enforce: Callable[..., Any]
     broken: Callable[[Any, Pick], Any] | None = None
     may_refuse: bool = False
+    values: bool = False  # of a rule: does it look at the elements of arrays, not just at their shapes?
 
     @property
     def op(self) -> str:
@@ -92,6 +93,7 @@ class _Tag:
     source: str
     broken: Callable[[Any, Pick], Any] | None = None
     may_refuse: bool = False
+    values: bool = False
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -102,9 +104,14 @@ def _tagged(method: F, tag: _Tag) -> F:
     return method
 
 
-def rule(broken: Callable[[Any, Pick], Any], level: str = CORE, source: str = "") -> Callable[[F], F]:
-    """A condition that a valid problem obeys; `broken(problem, pick)` makes a problem that does not."""
-    return lambda method: _tagged(method, _Tag("rule", level, source, broken))
+def rule(
+    broken: Callable[[Any, Pick], Any], level: str = CORE, source: str = "", values: bool = False
+) -> Callable[[F], F]:
+    """A condition that a valid problem obeys; `broken(problem, pick)` makes a problem that does not.
+
+    `values`: it looks at the elements of arrays; otherwise it may look at shapes, dtypes and parameters only.
+    """
+    return lambda method: _tagged(method, _Tag("rule", level, source, broken, values=values))
 
 
 def law(source: str, level: str = CORE) -> Callable[[F], F]:
@@ -140,6 +147,7 @@ class Op:
     _kinds: ClassVar[dict[str, str]] = {}  # the fields, in order, and the names of their types
     _tensors: ClassVar[tuple[str, ...]] = ()  # those that are arrays
     _rules: ClassVar[tuple[Clause, ...]] = ()  # the clauses that a valid problem obeys
+    _of_values: ClassVar[tuple[Clause, ...]] = ()  # those that look at the elements of arrays
     has_batch: ClassVar[bool] = True  # axis 0 of `x` is `n`, and every image is treated alone
     spreads: ClassVar[str] = ""  # how it passes on a NaN (spoilt.py); empty where laws of its own say that
     outputs: ClassVar[tuple[str, ...]] = ("y",)  # the names of what comes back; several come back as a tuple
@@ -284,6 +292,8 @@ class Op:
         vars(problem).update(
             {name: _normal(changes[name], kind) if name in changes else mine[name] for name, kind in kinds.items()}
         )
+        if mine.get("_broken") == () and all(_alike(mine[name], vars(problem)[name]) for name in changes):
+            vars(problem)["_shaped"] = True
         return problem
 
     def broken_rules(self) -> tuple[str, ...]:
@@ -295,7 +305,8 @@ class Op:
 
     def _break(self) -> tuple[str, ...]:
         broken: list[str] = []
-        for clause in self._rules:
+        # One made of a valid problem by other values alone obeys what does not look at values.
+        for clause in self._of_values if "_shaped" in vars(self) else self._rules:
             try:
                 obeyed = clause.enforce(self)
             except Exception:
@@ -338,8 +349,14 @@ class Op:
         return self.summary()
 
 
+def _alike(old: Any, new: Any) -> bool:
+    """Are these two arrays of one shape and dtype?"""
+    arrays = isinstance(old, np.ndarray) and isinstance(new, np.ndarray)
+    return arrays and old.shape == new.shape and old.dtype == new.dtype
+
+
 def _normal(value: Any, kind: str) -> Any:
-    """Shorthand written out: 2 -> (2, 2); padding 1 -> ((1, 1), (1, 1)), (1, 2) -> ((1, 1), (2, 2)); lists to arrays."""
+    """Shorthand written out: 2 -> (2, 2); padding 1 -> ((1, 1), (1, 1)), (1, 2) -> ((1, 1), (2, 2)); lists: arrays."""
     if kind.startswith("Tensor"):
         return np.asarray(value, dtype=np.float64) if isinstance(value, (list, tuple, int, float)) else value
     if kind not in ("Pair", "Padding", "Sizes"):
@@ -371,6 +388,7 @@ def operation(cls: C) -> C:
     cls._tensors = tuple(name for name, kind in cls._kinds.items() if kind.startswith("Tensor"))
     cls.clauses = tuple(_clauses(cls, cls.name))
     cls._rules = tuple(clause for clause in cls.clauses if clause.kind == "rule")
+    cls._of_values = tuple(clause for clause in cls._rules if clause.values)
     return cls
 
 
@@ -389,4 +407,5 @@ def _clauses(cls: type[Op], op: str) -> Iterable[Clause]:
                     enforce=partial(member, cls) if of_class else member,
                     broken=tag.broken,
                     may_refuse=tag.may_refuse,
+                    values=tag.values,
                 )

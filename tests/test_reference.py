@@ -248,6 +248,19 @@ def test_worked_examples_are_what_the_reference_gives(op: type[Op], clause: Clau
 
 
 @pytest.mark.parametrize(("op", "clause"), clauses("rule"))
+def test_a_rule_looks_at_the_elements_of_arrays_only_if_it_says_so(op: type[Op], clause: Clause) -> None:
+    """What is made of a valid problem by other elements alone is not asked again whether it obeys the others."""
+    depends = False
+    for i in range(20):
+        problem = op.draw(RandomPick(f"{clause.name} {i}", np.dtype("float32"), 1000))
+        for value in (np.nan, -1.0, 0.0):
+            other = op(**{**vars(problem.but()), **{k: np.full_like(a, value) for k, a in problem.arrays().items()}})
+            depends |= bool(clause.enforce(other)) != bool(clause.enforce(problem))
+            assert problem.but(**other.arrays()).broken_rules() == other.broken_rules()
+    assert clause.values or not depends
+
+
+@pytest.mark.parametrize(("op", "clause"), clauses("rule"))
 def test_a_broken_rule_is_seen_and_refused_in_its_words(op: type[Op], clause: Clause) -> None:
     assert clause.broken is not None
     name = clause.name.split(".")[1]
