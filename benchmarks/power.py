@@ -29,6 +29,7 @@ from .fingerprint import ROOT, fingerprint
 from .power_page import page
 
 SOURCES = ("reference", "adapters", "conformance", "tests/broken")
+BUT = ("conformance/grading",)  # finds out, and judges nothing
 
 
 def unit(seed: int, op: str, wanted: list[tuple[str, str]], file: Path) -> list[Result]:
@@ -70,7 +71,7 @@ def main() -> int:
     parser.add_argument("--half", choices=("development", "held-out"), help="known bugs of one half only")
     parser.add_argument("--page", default="docs/power.md", help="the page to write; empty for none")
     asked = parser.parse_args()
-    file = ROOT / "build/power" / f"{fingerprint(*SOURCES)}.jsonl"
+    file = ROOT / "build/power" / f"{fingerprint(*SOURCES, but=BUT)}.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
     kept = load(file)
     ops = sorted({op for bug in KNOWN for op in bug.ops} | {op for _, ops in LEGAL for op in ops})

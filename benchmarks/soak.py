@@ -1,75 +1,86 @@
 """No false alarm: many seeds of the thorough profile on the backends that are bundled.
 
-    python -m benchmarks.soak [--seeds N] [--backend NAME ...] [--op GLOB] [--jobs N] [--minutes M]
+    python -m benchmarks.soak [--seeds N] [--op GLOB] [--dtype NAME ...] [--jobs N] [--minutes M]
 
-A unit is a seed, a backend and an operation: one run of the suite, as a user would start it, in every dtype that the
-backend has. A unit that is done is a line of docs/soak.jsonl, so that a soak that was stopped goes on where it was, on
-another day or another machine. What was run on sources that have changed since is kept and told apart by its
-fingerprint. Anything but a pass or a deviation declared beforehand is shown, and is the exit status.
+A unit is a seed, an operation and a dtype: one run of the suite, as a user would start it, on numpy, c and torch
+together, so that problems, truths and bounds are made once for all. A unit that is done is a line of docs/soak.jsonl,
+so that a soak that was stopped goes on where it was, on another day or another machine; docs/soak.md is written from
+it. What was run on sources that have changed since is kept and told apart by its fingerprint. Anything but a pass or a
+deviation declared beforehand is shown, and is the exit status.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
 from convspec.reference import SPECIFIED
+from convspec.reference.rounding import FORMATS
 from convspec.reports.record import read_run
 
 from .fingerprint import ROOT, fingerprint
 
-LEDGER = ROOT / "docs/soak.jsonl"
-SOURCES = ("reference", "adapters", "conformance")
+LEDGER, PAGE = ROOT / "docs/soak.jsonl", ROOT / "docs/soak.md"
 BACKENDS = ("numpy", "c", "torch")
+DTYPES = ("float32", "float64", "float16", "bfloat16")
 FINE = ("pass", "deviation", "unsupported", "thin")
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A seed, a backend and an operation, and what came of them."""
+    """A seed, an operation and a dtype, and what came of them on each backend."""
 
     seed: int
-    backend: str
     op: str
+    dtype: str
     fingerprint: str
-    cells: int = 0
-    cases: int = 0
-    deviations: int = 0
-    wrong: tuple[str, ...] = ()  # clause, dtype and status of the cells that are not fine
+    cells: dict[str, int] = field(default_factory=dict)  # by backend
+    cases: dict[str, int] = field(default_factory=dict)
+    deviations: dict[str, int] = field(default_factory=dict)
+    wrong: tuple[str, ...] = ()  # backend, clause and status of the cells that are not fine
     seconds: float = 0.0
 
     @property
     def key(self) -> tuple[int, str, str, str]:
-        return self.seed, self.backend, self.op, self.fingerprint
+        return self.seed, self.op, self.dtype, self.fingerprint
+
+
+def sources() -> str:
+    """The fingerprint of what decides a verdict; how exactly a backend computes is found elsewhere."""
+    return fingerprint("reference", "adapters", "conformance", but=("conformance/grading",))
 
 
 def run(unit: Unit) -> Unit:
-    """The unit with what came of it."""
+    """The unit with what came of it. Raises RuntimeError if the suite itself did not get to its end."""
     began = time.perf_counter()
-    results = ROOT / "build/soak" / f"{unit.seed}-{unit.backend}-{unit.op}"
-    command = [sys.executable, "-m", "pytest", "conformance/", "-q", f"--backend={unit.backend}", f"--op={unit.op}"]
+    results = ROOT / "build/soak" / f"{unit.seed}-{unit.op}-{unit.dtype}"
+    command = [sys.executable, "-m", "pytest", "conformance/", "-q", f"--op={unit.op}", f"--dtype={unit.dtype}"]
+    command += [f"--backend={backend}" for backend in BACKENDS]
     command += [f"--seed={unit.seed}", "--profile=thorough", f"--results-dir={results}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode not in (0, 1, 5):
-        return Unit(*unit.key, wrong=(f"exit {done.returncode}: {done.stdout[-300:]}",))
-    if done.returncode == 5:  # the backend has no such operation
+    # Several such runs at once: libraries that start a thread per core would get in each other's way.
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=one_thread)
+    if done.returncode == 5:  # no backend has the operation in this dtype
         return Unit(*unit.key)
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"exit {done.returncode}: {done.stdout[-300:]}{done.stderr[-300:]}")
     found = read_run((results / "latest").resolve())
-    statuses = Counter(cell.status for cell in found.cells)
+    of = {b: [cell for cell in found.cells if cell.backend == b] for b in BACKENDS}
     return Unit(
         *unit.key,
-        cells=len(found.cells),
-        cases=sum(cell.cases.executed for cell in found.cells),
-        deviations=statuses["deviation"],
-        wrong=tuple(f"{c.clause} {c.dtype} {c.status}" for c in found.cells if c.status not in FINE),
+        cells={b: len(cells) for b, cells in of.items()},
+        cases={b: sum(cell.cases.executed for cell in cells) for b, cells in of.items()},
+        deviations={b: Counter(cell.status for cell in cells)["deviation"] for b, cells in of.items()},
+        wrong=tuple(f"{c.backend} {c.clause} {c.status}" for c in found.cells if c.status not in FINE),
         seconds=round(time.perf_counter() - began, 1),
     )
 
@@ -80,59 +91,84 @@ def ledger(file: Path = LEDGER) -> list[Unit]:
     return [Unit(**{**json.loads(line), "wrong": tuple(json.loads(line)["wrong"])}) for line in lines if line]
 
 
-def told(units: list[Unit], mark: str) -> str:
-    """How many seeds are done on each backend, of these sources and of all."""
-    lines = []
-    for backend in BACKENDS:
-        for what, of_it in (
-            ("of these sources", [u for u in units if u.backend == backend and u.fingerprint == mark]),
-            ("of any", [u for u in units if u.backend == backend]),
-        ):
-            ops_of_seed: dict[int, set[str]] = {}
-            for u in of_it:
-                ops_of_seed.setdefault(u.seed, set()).add(u.op)
-            whole = [s for s, ops in ops_of_seed.items() if ops >= {op.name for op in SPECIFIED}]
-            wrong = [w for u in of_it for w in u.wrong]
-            lines.append(
-                f"{backend}, {what}: {len(whole)} seeds done, {sum(u.cases for u in of_it):,} cases in {len(of_it)} "
-                f"units, {sum(u.deviations for u in of_it)} declared deviations, {len(wrong)} false alarms"
+def page(units: list[Unit]) -> str:
+    """How many seeds are done, of each state of the sources and on each backend, in Markdown."""
+    everything = {(op.name, dtype) for op in SPECIFIED for dtype in DTYPES}
+    parts = [INTRO]
+    for mark in dict.fromkeys(unit.fingerprint for unit in reversed(units)):
+        mine = [unit for unit in units if unit.fingerprint == mark]
+        done: dict[int, set[tuple[str, str]]] = {}
+        for unit in mine:
+            done.setdefault(unit.seed, set()).add((unit.op, unit.dtype))
+        whole = [seed for seed, seen in done.items() if seen >= everything]
+        parts += [
+            f"## Sources {mark}\n",
+            f"{len(whole)} whole seeds; of the others: "
+            + (
+                ", ".join(f"seed {s}: {len(v)} of {len(everything)} units" for s, v in done.items() if s not in whole)
+                or "none"
             )
-            lines += [f"    {w}" for w in wrong]
-    return "\n".join(lines)
+            + ".\n",
+            "| backend | cells | cases | declared deviations | false alarms |",
+            "|---|---:|---:|---:|---:|",
+        ]
+        for backend in BACKENDS:
+            cells, cases, deviations = (
+                sum(getattr(unit, what).get(backend, 0) for unit in mine) for what in ("cells", "cases", "deviations")
+            )
+            wrong = sum(w.startswith(f"{backend} ") for unit in mine for w in unit.wrong)
+            parts.append(f"| {backend} | {cells:,} | {cases:,} | {deviations:,} | {wrong} |")
+        parts += ["", *(f"- seed {u.seed} {u.dtype}: {w}" for u in mine for w in u.wrong)]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+INTRO = """# Soak: no false alarm
+
+Written by `make soak`, which goes on where it was stopped: the thorough profile (1,000 cases per clause) with many
+seeds on the backends that are bundled, every operation in every dtype. A cell is a clause in a dtype with a seed. A
+deviation is one that was declared beforehand with its reproducer; everything else that does not pass is a false alarm
+until it is explained. Sources are named by a fingerprint of the programs that decide a verdict: what was run on others
+is not counted with these.
+"""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Many seeds of the thorough profile; resumable")
     parser.add_argument("--seeds", type=int, default=10, help="seeds 0 to N - 1 (default 10)")
-    parser.add_argument("--backend", nargs="*", default=list(BACKENDS), help="default: numpy c torch")
     parser.add_argument("--op", default="*", help="names of operations")
+    parser.add_argument("--dtype", nargs="*", default=list(DTYPES), choices=list(FORMATS), help="default: all")
     parser.add_argument("--jobs", type=int, default=2, help="processes at once (default 2)")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing new after so long")
     asked = parser.parse_args()
-    mark, began = fingerprint(*SOURCES), time.monotonic()
+    mark, began = sources(), time.monotonic()
     done = {unit.key for unit in ledger()}
     ops = [op.name for op in SPECIFIED if fnmatch(op.name, asked.op)]
-    left = [Unit(s, b, op, mark) for s in range(asked.seeds) for b in asked.backend for op in ops]
+    left = [Unit(s, op, dtype, mark) for s in range(asked.seeds) for dtype in asked.dtype for op in ops]
     left = [unit for unit in left if unit.key not in done]
 
     def in_time(unit: Unit) -> Unit | None:
         return run(unit) if time.monotonic() - began < asked.minutes * 60 else None
 
+    ended_early = 0
     with ThreadPoolExecutor(asked.jobs) as pool:
-        jobs = [pool.submit(in_time, unit) for unit in left]
+        jobs = {pool.submit(in_time, unit): unit for unit in left}
         for number, job in enumerate(as_completed(jobs), 1):
-            unit = job.result()
+            here = f"{number}/{len(left)} seed {jobs[job].seed} {jobs[job].op} {jobs[job].dtype}"
+            try:
+                unit = job.result()
+            except RuntimeError as error:
+                ended_early += 1
+                print(f"{here}: the suite did not get to its end: {error}", flush=True)
+                continue
             if unit is None:
                 continue
             with LEDGER.open("a") as out:
                 out.write(json.dumps(asdict(unit)) + "\n")
-            print(
-                f"{number}/{len(left)} seed {unit.seed} {unit.backend} {unit.op}: {unit.cells} cells, {unit.cases} "
-                f"cases, {unit.seconds} s" + "".join(f"\n    {w}" for w in unit.wrong),
-                flush=True,
-            )
-    print(told(ledger(), mark))
-    return int(any(u.wrong for u in ledger() if u.fingerprint == mark))
+            alarms = "".join(f"\n    {w}" for w in unit.wrong)
+            print(f"{here}: {sum(unit.cases.values()):,} cases, {unit.seconds} s{alarms}", flush=True)
+    PAGE.write_text(page(ledger()))
+    print(page([unit for unit in ledger() if unit.fingerprint == mark]))
+    return int(ended_early > 0 or any(unit.wrong for unit in ledger() if unit.fingerprint == mark))
 
 
 if __name__ == "__main__":
