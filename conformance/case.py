@@ -187,8 +187,12 @@ class Case:
         return self.backend.conventions.get(name, "")
 
     @property
-    def rounds_inputs(self) -> bool:
-        return self.arithmetic.input_rounding > 0
+    def rounds_products(self) -> bool:
+        return self.arithmetic.input_rounding > 0 or self.transforms
+
+    @property
+    def transforms(self) -> bool:
+        return self.arithmetic.algorithm != "direct"
 
     @property
     def smallest(self) -> float:

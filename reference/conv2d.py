@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import conv2d_compositions, conv2d_equals, conv2d_examples, conv2d_features, conv2d_laws, conv2d_shifts, rules
+from .algorithms import DIRECT, of_convolution
 from .dot import as_float, exact_dot, judge_dot
 from .laws import enlarged
 from .op import CORE, STRICT, Op, Padding, Pair, Shape, Tensor, operation, rule
@@ -107,9 +108,17 @@ class Conv2d(Op):
     def judgement(self, arithmetic: Arithmetic) -> Bound:
         bias = None if self.bias is None else as_float(self.bias)[:, None, None]
         x, weight = as_float(self.x), as_float(self.weight)
-        return judge_dot(
+        bound = judge_dot(
             self.multiply, x, weight, bias, arithmetic, self.dtype, products=self.products(), by_image=True
         )
+        return self.transformed(bound, x, arithmetic)
+
+    def transformed(self, bound: Bound, x: Array, arithmetic: Arithmetic) -> Bound:
+        """The bound of a direct kernel, widened for images like x by what a declared transform adds."""
+        if arithmetic.algorithm == DIRECT:
+            return bound
+        x = padded(x, self.padding, self.padding_mode)
+        return of_convolution(bound, x, as_float(self.weight), self.groups, self.axes, arithmetic)
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

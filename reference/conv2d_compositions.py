@@ -106,7 +106,7 @@ def one_tap_moves_the_image(problem: Conv2d, run: Run, pick: Pick) -> Sides | No
     i = r * rows.dilation + np.arange(rows.count) * rows.stride
     j = s * columns.dilation + np.arange(columns.count) * columns.stride
     moved = problem.but(weight=weight, bias=None, groups=groups)
-    return (run(moved) if run.rounds_inputs else run.values(moved)), whole[:, :, i[:, None], j]
+    return (run(moved) if run.rounds_products else run.values(moved)), whole[:, :, i[:, None], j]
 
 
 @law("LAW-C23")

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import rules
+from .algorithms import of_matrices
 from .dot import as_float, exact_dot, judge_dot
 from .features import given, how_many, sizes, stratum
 from .laws import combined, order, parts, small
@@ -65,15 +66,13 @@ class Linear(Op):
 
     def judgement(self, arithmetic: Arithmetic) -> Bound:
         bias = None if self.bias is None else as_float(self.bias)
-        return judge_dot(
-            lambda x, w: np.matmul(x, w.T),
-            as_float(self.x),
-            as_float(self.weight),
-            bias,
-            arithmetic,
-            self.dtype,
-            by_image=True,
-        )
+        x, weight = as_float(self.x), as_float(self.weight)
+        bound = judge_dot(lambda x, w: np.matmul(x, w.T), x, weight, bias, arithmetic, self.dtype, by_image=True)
+        return self.transformed(bound, x, arithmetic)
+
+    def transformed(self, bound: Bound, x: Array, arithmetic: Arithmetic) -> Bound:
+        """The bound of a direct kernel, widened for inputs like x by what a declared transform adds."""
+        return of_matrices(bound, x, as_float(self.weight), arithmetic)
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

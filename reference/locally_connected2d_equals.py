@@ -72,7 +72,7 @@ def one_tap_picks_a_pixel(problem: LocallyConnected2d, run: Run, pick: Pick) -> 
     whole = padded(np.asarray(problem.x, np.float64), problem.padding, "zeros")
     pixels = whole[:, channel, i * problem.stride[0] + down, j * problem.stride[1] + across]  # (N, I, J, K)
     single = problem.but(weight=weight, bias=None)
-    return (run(single) if run.rounds_inputs else run.values(single)), pixels.transpose(0, 3, 1, 2)
+    return (run(single) if run.rounds_products else run.values(single)), pixels.transpose(0, 3, 1, 2)
 
 
 @law("LAW-C7")

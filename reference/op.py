@@ -59,8 +59,12 @@ class Run(Protocol):
         """What the implementation declares where the specification leaves a choice; "" where it declares nothing."""
 
     @property
-    def rounds_inputs(self) -> bool:
-        """Does the implementation declare that it rounds inputs before multiplying them?"""
+    def rounds_products(self) -> bool:
+        """Does the implementation declare that products with 1 are not exact: it rounds inputs, or transforms them?"""
+
+    @property
+    def transforms(self) -> bool:
+        """Does the implementation declare a transform, by which outputs are made of more than their own products?"""
 
 
 @dataclass(frozen=True)

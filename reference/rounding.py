@@ -102,6 +102,9 @@ class Arithmetic:
     input_rounding: relative error of rounding each input before the product (TF32: 2^-11), 0 for none.
     statistics: the format in which a normalization keeps mean and deviation, if it is narrower than the accumulator; in
     its gradients also that of operations on single elements, and of the sums of those of weight and bias.
+    algorithm: `direct`, if each output is made of its own products; `tiled` or `whole`, if by way of a transform of
+    tiles or of everything at once, whose numbers are up to `growth` times as large (algorithms.py). Of convolutions
+    and, as a `whole`, of fully connected layers; elsewhere it says nothing.
     """
 
     name: str
@@ -111,6 +114,12 @@ class Arithmetic:
     input_rounding: float = 0.0
     flush_to_zero: bool = False
     statistics: str = ""
+    algorithm: str = "direct"
+    growth: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in ALGORITHMS:
+            raise ValueError(f"algorithm {self.algorithm!r} is unknown; known are {', '.join(ALGORITHMS)}")
 
     @classmethod
     def ieee(cls, dtype: np.dtype[Any] | str) -> Arithmetic:
@@ -140,6 +149,8 @@ class Arithmetic:
             input_rounding=max(one.input_rounding for one in several),
             flush_to_zero=any(one.flush_to_zero for one in several),
             statistics=min(narrow, key=lambda name: FORMATS[name].p, default=""),
+            algorithm=max((one.algorithm for one in several), key=ALGORITHMS.index),
+            growth=max(one.growth for one in several),
         )
 
     @property
@@ -159,11 +170,21 @@ class Arithmetic:
         return self.accumulator != self.storage
 
 
+# From the one that spoils nothing to the one that spoils most.
+ALGORITHMS = ("direct", "tiled", "whole")
+
 # Reduced-precision multiplies that a float32 backend may declare. TF32 keeps 11 significand bits (NVIDIA's A100
-# whitepaper), truncating hardware loses up to twice the unit; bfloat16 keeps 8.
+# whitepaper), truncating hardware loses up to twice the unit; bfloat16 keeps 8. Winograd's F(m x m, 3 x 3) grows as its
+# matrices do, at the points 0, 1, -1, 2, -2, 1/2, -1/2 and infinity (tests/test_algorithms.py makes them); a Fourier
+# transform of a tile of 16 x 16 as the number of its points.
 DECLARED: dict[str, dict[str, Any]] = {
     "tf32": {"input_rounding": 2.0**-10, "unit_factor": 2.0},
     "bf16": {"input_rounding": 2.0**-8, "unit_factor": 2.0},
+    "winograd_f2": {"algorithm": "tiled", "growth": 16.0},
+    "winograd_f4": {"algorithm": "tiled", "growth": 861.0},
+    "winograd_f6": {"algorithm": "tiled", "growth": 1605.0},
+    "fft_tiled": {"algorithm": "tiled", "growth": 256.0},
+    "fft": {"algorithm": "whole"},
 }
 
 

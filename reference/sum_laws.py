@@ -50,7 +50,7 @@ def nan_reaches_no_other_output(problem: Problem, run: Run, pick: Pick) -> Sides
     at = _place(problem, pick)
     spoilt = spoil(problem, "x", at, pick.one_of(ANY))
     apart = problem.multiply(_here(problem, at), np.ones(problem.weight.shape)) == 0
-    if not apart.any():
+    if run.transforms or not apart.any():
         return None
     clean = run(problem)[apart]
     return Measured(run.values(spoilt)[apart], clean.tolerance), clean

@@ -102,6 +102,25 @@ def test_algorithms_are_told_apart(
     assert spoiled == where
 
 
+@pytest.mark.parametrize(
+    ("name", "declared", "agrees"),
+    [
+        ("Winograd4", "winograd_f4", True),
+        ("TiledFft", "fft_tiled", True),
+        ("Fft", "fft", True),
+        ("Fft", "winograd_f4", False),
+        ("Plain", "winograd_f4", True),
+        ("Tf32", "winograd_f4", False),
+        ("DropsTheLastProduct", "fft", False),
+    ],
+)
+def test_a_declared_transform_is_compared_with_what_is_found(name: str, declared: str, agrees: bool) -> None:
+    class Declares(getattr(simulated, name)):  # type: ignore[misc]
+        arithmetic = declared
+
+    assert graded(Declares, "conv2d").agrees == agrees
+
+
 def test_every_geometry_is_told() -> None:
     class Tf32In1x1(Plain):
         def conv2d(self, problem: Any) -> Any:

@@ -284,7 +284,8 @@ def test_a_broken_rule_is_seen_and_refused_in_its_words(op: type[Op], clause: Cl
 class Rounded:
     """An implementation that gives the reference's answers, rounded once: the best there can be."""
 
-    rounds_inputs = False
+    rounds_products = False
+    transforms = False
 
     def __init__(self, dtype: str) -> None:
         self.dtype = dtype

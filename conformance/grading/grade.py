@@ -45,5 +45,7 @@ def _declared(arithmetic: Arithmetic) -> str:
     parts += [f"sums in {arithmetic.accumulator}"] if arithmetic.widens else []
     parts += [f"inputs rounded to {arithmetic.input_rounding:.2g}"] if arithmetic.input_rounding else []
     parts += [f"statistics in {arithmetic.statistics}"] if arithmetic.statistics else []
+    transforms = arithmetic.algorithm != "direct"
+    parts += [f"{arithmetic.algorithm} transform that grows {arithmetic.growth:g} times"] if transforms else []
     parts += ["flushes subnormals"] if arithmetic.flush_to_zero else []
     return f"{', '.join(parts)} ({arithmetic.name})"

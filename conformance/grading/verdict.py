@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from convspec.reference.rounding import Arithmetic, format_of
+from convspec.reference.rounding import ALGORITHMS, Arithmetic, format_of
 
 from .drawn import ALWAYS, SHORTEST
 from .neighbours import Reach
@@ -27,7 +27,7 @@ NAMES = {
 # squares add up like chi-squared, a mean square of 9 has no chance that anyone will live to see (below 1e-30).
 FAR_FROM_RANDOM = 3.0
 
-ORDER = "ABCD"
+ORDER = "ABCD"  # the first three are what ALGORITHMS come to
 
 
 @dataclass
@@ -108,13 +108,16 @@ def told(findings: list[Finding], grade: Grade, arithmetic: Arithmetic) -> None:
     if any(f.products.short_range for f in answered):
         grade.found += "; numbers far from 1 are lost: the exponents of a shorter format"
         grade.notes.append("range")
-    grade.agrees = (
-        letter == "A"
-        and not any(f.silent and not f.refused for f in findings)
-        and "range" not in grade.notes
-        and input_error <= _allowed(arithmetic, 1)
+    as_exact = (
+        input_error <= _allowed(arithmetic, 1)
         and product_error <= _allowed(arithmetic, 2)
         and summed >= -math.log2(arithmetic.unit)
+    )
+    grade.agrees = (
+        ORDER.index(letter) <= ALGORITHMS.index(arithmetic.algorithm)
+        and not any(f.silent and not f.refused for f in findings)
+        and "range" not in grade.notes
+        and (as_exact or letter != "A")  # what a transform leaves of single products is no part of its declaration
     )
 
 
