@@ -11,7 +11,6 @@ import numpy.typing as npt
 from convspec.adapters import Unsupported
 from convspec.adapters.watch import LATER
 from convspec.reference import Composition, Op
-from convspec.reference.measured import Measured
 
 from .case import Case, Inapplicable
 from .compare import Evidence, Violation, agree, judge
@@ -101,7 +100,7 @@ def images_are_independent(case: Case) -> None:
     k = case.pick.integer(0, len(number) - 1)
     alike = np.flatnonzero(number == number[k])
     alone = case(batch.image(k))[np.zeros(alike.size, int)]
-    agree(batch, Measured(case.values(batch)[alike], alone.tolerance), alone)
+    agree(batch, alone.like(case.values(batch)[alike]), alone)
 
 
 def _lengthened(problem: Op, elements: int) -> Op:
@@ -150,7 +149,7 @@ def _images_of_a_network(case: Case, problem: Composition) -> None:
         raise Inapplicable("a layer in which images act on each other")
     k = case.pick.integer(0, n - 1)
     whole = case(problem)[k : k + 1]
-    agree(problem, whole, Measured(case.values(problem.image(k)), whole.tolerance))
+    agree(problem, whole, whole.like(case.values(problem.image(k))))
 
 
 def results_are_memory_of_their_own(case: Case) -> None:

@@ -16,7 +16,7 @@ from .examples import POOLING, image, output
 from .features import flag
 from .laws import combined, parts, small
 from .max_pool2d import MaxPool2d
-from .measured import Measured, sum_of_products, two_product
+from .measured import sum_of_products, two_product
 from .op import STRICT, Op, Padding, Pair, Run, Shape, Sides, Tensor, example, law, operation
 from .pick import Pick
 from .rounding import FORMATS, Arithmetic, Bound, Mask, forced_where, is_whole
@@ -167,7 +167,7 @@ class AvgPool2d(Op):
         )
         top, bottom = run.values(pooled), -run.values(pooled.but(x=-self.x))
         mean = run(down)
-        return mean, Measured(np.clip(mean.value, bottom, top), mean.tolerance)
+        return mean, mean.like(np.clip(mean.value, bottom, top))
 
     @law("LAW-P9")
     def rows_then_columns(self, run: Run, pick: Pick) -> Sides | None:
@@ -195,8 +195,8 @@ class AvgPool2d(Op):
         x[index], at[index] = np.nan, 1
         touched = self.taps(at).sum(axis=(4, 5)) > 0
         clean = run(self)
-        actual = Measured(run.values(self.but(x=x)), clean.tolerance)
-        return actual, Measured(np.where(touched, np.nan, clean.value), clean.tolerance)
+        actual = clean.like(run.values(self.but(x=x)))
+        return actual, clean.like(np.where(touched, np.nan, clean.value))
 
     @example("AVGP-04")
     def the_four_by_four(cls: Any, dtype: np.dtype[Any]) -> Worked:

@@ -12,7 +12,6 @@ from .algorithms import of_matrices
 from .dot import as_float, exact_dot, judge_dot
 from .features import given, how_many, sizes, stratum
 from .laws import combined, order, parts, small
-from .measured import Measured
 from .op import CORE, STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
 from .pick import Pick
 from .rounding import Arithmetic, Bound
@@ -178,7 +177,7 @@ class Linear(Op):
         known[np.arange(self.x.shape[0]) != n] = True
         actual, clean = run.values(self.but(x=x)), run(self)
         wanted = np.where(reached, np.nan, clean.value)
-        return Measured(actual[known], clean.tolerance[known]), Measured(wanted[known], clean.tolerance[known])
+        return clean[known].like(actual[known]), clean[known].like(wanted[known])
 
     @example("FC-01")
     def a_small_layer(cls: Any, dtype: np.dtype[Any]) -> Worked:

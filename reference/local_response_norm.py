@@ -14,7 +14,6 @@ from .dot import BETTER_THAN_DOUBLE, as_float
 from .features import Feature, how_many, one_or_more, sizes, stratum
 from .features import excluded as excluded_of
 from .laws import small
-from .measured import Measured
 from .normalize import FORTY_DIGITS, decimals, pair
 from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
 from .pick import Pick
@@ -231,8 +230,8 @@ class LocalResponseNorm(Op):
         index = tuple(pick.integer(0, n - 1) for n in x.shape)
         x[index], at[index] = np.nan, 1
         clean = run(one)
-        actual = Measured(run.values(one.but(x=x)), clean.tolerance)
-        return actual, Measured(np.where(one.neighbours(at) > 0, np.nan, clean.value), clean.tolerance)
+        actual = clean.like(run.values(one.but(x=x)))
+        return actual, clean.like(np.where(one.neighbours(at) > 0, np.nan, clean.value))
 
     @example("LRN-04, LRN-03")
     def counting_the_window(cls: Any, dtype: np.dtype[Any]) -> Worked:

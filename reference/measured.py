@@ -42,6 +42,10 @@ class Measured:
     def shape(self) -> tuple[int, ...]:
         return self.value.shape
 
+    def like(self, value: npt.NDArray[Any]) -> Measured:
+        """Another value that may be off as far as this one."""
+        return Measured(value, lambda: self.tolerance)
+
     def rearranged(self, function: Callable[[Array], Array]) -> Measured:
         """Apply a function that only moves, repeats or drops elements: a slice, a flip, a transpose."""
         return Measured(function(self.value), lambda: function(self.tolerance))

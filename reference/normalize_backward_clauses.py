@@ -10,7 +10,7 @@ import numpy.typing as npt
 from .backward import joined
 from .laws import small
 from .measured import Measured
-from .normalize_clauses import bare, on_its_own, valid
+from .normalize_clauses import bare, on_its_own, spoilt, valid
 from .op import STRICT, Run, Sides, law
 from .pick import Pick
 from .sets import Sets, found_in, held
@@ -123,18 +123,7 @@ def sets_are_separate(problem: Problem, run: Run, pick: Pick) -> Sides | None:
 @law("GEN-18, BWD-14", STRICT)
 def nan_in_the_gradient_fills_its_set_and_no_other(problem: Problem, run: Run, pick: Pick) -> Sides | None:
     """A NaN in grad_output makes every grad_x of its set NaN, and none of another."""
-    sets: Sets = problem.sets
-    rows = np.array(sets.rows(problem.grad_output))
-    at = pick.integer(0, len(rows) - 1)
-    rows[at, pick.integer(0, sets.count - 1)] = np.nan
-    here = on_its_own(problem)
-    if here is None:
-        return None
-    clean = run(here)
-    wanted = sets.rows(np.array(clean.value))
-    wanted[at] = np.nan
-    actual = run.values(here.but(grad_output=sets.whole(rows, problem.x.shape)))
-    return Measured(actual, clean.tolerance), Measured(sets.whole(wanted, problem.x.shape), clean.tolerance)
+    return spoilt(problem, run, pick, "grad_output")
 
 
 @law("LN-08, GN-08, BN-16, BWD-14")

@@ -140,8 +140,13 @@ def elements_of_a_set_may_be_permuted(problem: Normalization, run: Run, pick: Pi
 @law("LN-09, GEN-18, RF-07", STRICT)
 def nan_fills_its_set_and_no_other(problem: Normalization, run: Run, pick: Pick) -> Sides | None:
     """A NaN makes every output of its set NaN, and none of another."""
+    return spoilt(problem, run, pick, "x")
+
+
+def spoilt(problem: Normalization, run: Run, pick: Pick, name: str) -> Sides | None:
+    """With a NaN in this array, which has the shape of x: what comes, and what came without it but for its set."""
     sets: Sets = problem.sets
-    rows = np.array(sets.rows(problem.x))
+    rows = np.array(sets.rows(problem.arrays()[name]))
     at = pick.integer(0, len(rows) - 1)
     rows[at, pick.integer(0, sets.count - 1)] = np.nan
     here = on_its_own(problem)
@@ -150,8 +155,8 @@ def nan_fills_its_set_and_no_other(problem: Normalization, run: Run, pick: Pick)
     clean = run(here)
     wanted = sets.rows(np.array(clean.value))
     wanted[at] = np.nan
-    actual = run.values(here.but(x=sets.whole(rows, problem.x.shape)))
-    return Measured(actual, clean.tolerance), Measured(sets.whole(wanted, problem.x.shape), clean.tolerance)
+    actual = run.values(here.but(**{name: sets.whole(rows, problem.x.shape)}))
+    return clean.like(actual), clean.like(sets.whole(wanted, problem.x.shape))
 
 
 @law("LN-08, GN-08, BN-16")

@@ -27,7 +27,7 @@ FARTHEST = 4
 
 def alike(run: Run, problem: Any, other: Measured) -> Measured:
     """The answer, which is made of the same terms as `other` and so may be as far off."""
-    return Measured(run.values(problem), other.tolerance)
+    return other.like(run.values(problem))
 
 
 def measured(stack: Stack, run: Run, axis: int) -> Mask:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from .laws import combined, parts
-from .measured import Measured
 from .op import STRICT, Run, Sides, law
 from .pick import Pick
 from .spoilt import spoil
@@ -53,7 +52,7 @@ def nan_reaches_no_other_output(problem: Problem, run: Run, pick: Pick) -> Sides
     if run.transforms or not apart.any():
         return None
     clean = run(problem)[apart]
-    return Measured(run.values(spoilt)[apart], clean.tolerance), clean
+    return clean.like(run.values(spoilt)[apart]), clean
 
 
 def _place(problem: Problem, pick: Pick) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convspec.conformance import checks
-from convspec.reference import OPS, SPECIFIED, Composition, Op
+from convspec.reference import OPS, SPECIFIED, Composition, InvalidProblem, Op
 from convspec.reference.op import snake_case
 
 Tensor = npt.NDArray[Any]
@@ -151,6 +151,19 @@ class Right:
 
     def pixel_group_norm(self, problem: Any) -> Any:
         return self.answer(problem)
+
+
+class Repairs(Right):
+    """Instead of refusing a problem that breaks one rule, makes a valid one of it."""
+
+    def answer(self, problem: Any) -> Any:
+        try:
+            return super().answer(problem)
+        except InvalidProblem:
+            return super().answer(self.repaired(problem))
+
+    def repaired(self, problem: Any) -> Any:
+        raise NotImplementedError
 
 
 def masked(problem: Op) -> Op:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convspec.reference import Conv2d, InvalidProblem
+from convspec.reference import Conv2d
 from convspec.reference.pad2d import padded
 
-from .base import Array, Right, broken, last_pair_repeats, rounded, significant, source, taken, wide
+from .base import Array, Repairs, Right, broken, last_pair_repeats, rounded, significant, source, taken, wide
 
 Positions = npt.NDArray[Any]
 
@@ -579,19 +579,6 @@ class ScalesTheFiltersInPlace(Right):
 
 
 # What should have been refused.
-
-
-class Repairs(Right):
-    """Instead of refusing a problem that breaks one rule, makes a valid one of it."""
-
-    def conv2d(self, problem: Any) -> Any:
-        try:
-            return self.answer(problem)
-        except InvalidProblem:
-            return self.answer(self.repaired(problem))
-
-    def repaired(self, problem: Any) -> Any:
-        raise NotImplementedError
 
 
 @broken(conv2d="a_window_fits")

@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from convspec.reference import InvalidProblem
-
-from .base import Right, broken, last_pair_repeats, rounded, wide
+from .base import Repairs, Right, broken, last_pair_repeats, rounded, wide
 
 
 @broken(
@@ -117,19 +115,6 @@ class GoesThroughFloat16(Right):
 
     def convolve2d(self, problem: Any) -> Any:
         return rounded(problem.expected().astype(np.float16), problem)
-
-
-class Repairs(Right):
-    """Instead of refusing a problem that breaks one rule, makes a valid one of it."""
-
-    def convolve2d(self, problem: Any) -> Any:
-        try:
-            return self.answer(problem)
-        except InvalidProblem:
-            return self.answer(self.repaired(problem))
-
-    def repaired(self, problem: Any) -> Any:
-        raise NotImplementedError
 
 
 @broken(convolve2d="the_kernel_has_a_centre")

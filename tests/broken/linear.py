@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from convspec.reference import InvalidProblem
-
-from .base import Right, broken, rounded, wide
+from .base import Repairs, Right, broken, rounded, wide
 
 
 @broken(linear="square_weights two_layers_are_one")
@@ -132,19 +130,6 @@ class GivesOneOutputAtLeast(Right):
     def linear(self, problem: Any) -> Any:
         y = self.answer(problem)
         return y if y.shape[1] else np.zeros((y.shape[0], 1), y.dtype)
-
-
-class Repairs(Right):
-    """Instead of refusing a problem that breaks one rule, makes a valid one of it."""
-
-    def linear(self, problem: Any) -> Any:
-        try:
-            return self.answer(problem)
-        except InvalidProblem:
-            return self.answer(self.repaired(problem))
-
-    def repaired(self, problem: Any) -> Any:
-        raise NotImplementedError
 
 
 @broken(linear="inner_sizes_agree")

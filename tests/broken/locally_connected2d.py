@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convspec.reference import InvalidProblem, LocallyConnected2d
+from convspec.reference import LocallyConnected2d
 
-from .base import Array, Right, broken, last_pair_repeats, rounded, significant, source, taken, wide
+from .base import Array, Repairs, Right, broken, last_pair_repeats, rounded, significant, source, taken, wide
 
 Positions = npt.NDArray[Any]
 
@@ -389,19 +389,6 @@ class LeavesTheEmptySumUnwritten(Right):
 
 
 # What should have been refused.
-
-
-class Repairs(Right):
-    """Instead of refusing a problem that breaks one rule, makes a valid one of it."""
-
-    def locally_connected2d(self, problem: Any) -> Any:
-        try:
-            return self.answer(problem)
-        except InvalidProblem:
-            return self.answer(self.repaired(problem))
-
-    def repaired(self, problem: Any) -> Any:
-        raise NotImplementedError
 
 
 @broken(locally_connected2d="a_window_fits")

@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convspec.reference import InvalidProblem
-
-from .base import Array, Right, broken, rounded, source, taken
+from .base import Array, Repairs, Right, broken, rounded, source, taken
 
 Positions = npt.NDArray[Any]
 
@@ -154,19 +152,6 @@ class CopiesByMultiplying(RightPad2d):
 
     def finished(self, y: Array, problem: Any) -> Array:
         return y + (0.0 * np.asarray(problem.x, np.float64)).sum(axis=(2, 3), keepdims=True)
-
-
-class Repairs(Right):
-    """Instead of refusing a problem that breaks one rule, makes a valid one of it."""
-
-    def pad2d(self, problem: Any) -> Any:
-        try:
-            return self.answer(problem)
-        except InvalidProblem:
-            return self.answer(self.repaired(problem))
-
-    def repaired(self, problem: Any) -> Any:
-        raise NotImplementedError
 
 
 @broken(pad2d="padding_is_not_negative")

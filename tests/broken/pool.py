@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convspec.reference import InvalidProblem
 from convspec.reference.pool import axes
 from convspec.reference.window import Window
 
-from .base import Array, Right, broken, last_pair_repeats, rounded, taken, wide
+from .base import Array, Repairs, Right, broken, last_pair_repeats, rounded, taken, wide
 
 Positions = npt.NDArray[Any]
 
@@ -391,19 +390,6 @@ class LeavesNaNOut(RightPool):
 
 
 # What should have been refused.
-
-
-class Repairs(Right):
-    """Instead of refusing a problem that breaks one rule, makes a valid one of it."""
-
-    def answer(self, problem: Any) -> Any:
-        try:
-            return super().answer(problem)
-        except InvalidProblem:
-            return super().answer(self.repaired(problem))
-
-    def repaired(self, problem: Any) -> Any:
-        raise NotImplementedError
 
 
 @broken(max_pool2d="a_window_fits", avg_pool2d="a_window_fits")
