@@ -18,10 +18,10 @@ from convspec.reference import OPS, LayerNorm, Op
 from convspec.reference.rounding import Arithmetic
 from tests import simulated
 
-Rows = list[list[str]]  # the first is the heading
+from .numerics_rules import FLOAT32, Rows
+
 Call = Callable[[Any], npt.NDArray[Any]]
 
-FLOAT32 = Arithmetic.ieee("float32")
 EPS = 1e-5
 
 
@@ -74,7 +74,7 @@ def classes(m: int = 64, sets: int = 24, means: Sequence[int] = (0, 50, 500, 5_0
     for name, call in _layers().items():
         row = []
         for problem in problems:
-            rows = problem.sets.rows  # type: ignore[attr-defined]
+            rows = problem.sets.rows
             hi, lo = problem.truth()
             found = fit(rows(np.asarray(call(problem), np.float64)), rows(hi), rows(lo))
             allowed = scales(problem, FLOAT32)

@@ -24,7 +24,8 @@ from pathlib import Path
 import torch
 
 from .numerics_norms import bugs, classes, cost, variances
-from .numerics_sums import Rows, by_terms, integers, largest, passed, rejected
+from .numerics_rules import Rows, passed, rejected, warning
+from .numerics_sums import by_terms, integers, largest
 
 
 def measured_on() -> Rows:
@@ -43,6 +44,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "variances": variances,
     "classes": classes,
     "bugs": bugs,
+    "warning": warning,
     "cost": cost,
     "measured-on": measured_on,
 }
@@ -60,7 +62,7 @@ def filled(page: str, tables: dict[str, str]) -> str:
         place = re.compile(rf"(<!-- table: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
         if not place.search(page):
             raise KeyError(f"no place for the table {name}")
-        page = place.sub(lambda found, table=table: f"{found[1]}\n{table}\n\n{found[2]}", page)  # type: ignore[misc]
+        page = place.sub(lambda found, table=table: f"{found[1]}\n{table}\n\n{found[2]}", page)
     return page
 
 
