@@ -199,9 +199,7 @@ class Case:
         return self.backend.arithmetic_of(problem)
 
 
-def _error(
-    value: npt.NDArray[np.float64], bound: Bound, arithmetic: Arithmetic
-) -> npt.NDArray[np.float64]:
+def _error(value: npt.NDArray[np.float64], bound: Bound, arithmetic: Arithmetic) -> npt.NDArray[np.float64]:
     """How far an answer may be from the truth, whatever it is beyond the range."""
     tolerance = np.where(bound.overflows | np.isinf(value), np.inf, bound.tolerance)
     if arithmetic.flush_to_zero:  # a zero may have been a subnormal

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import rules
-from .dot import as_float, exact_dot, judge_dot
+from .dot import Factors, as_float, exact_dot, judge_dot, likely_dot
 from .features import given, how_many, sizes, stratum
 from .laws import combined, order, parts, small
 from .measured import Measured
@@ -64,16 +64,14 @@ class Linear(Op):
         return exact_dot(as_float(self.x)[:, None], as_float(self.weight)[None], bias)
 
     def judgement(self, arithmetic: Arithmetic) -> Bound:
+        return judge_dot(*self._factors(), arithmetic, self.dtype, by_image=True)
+
+    def likely_errors(self, arithmetic: Arithmetic) -> dict[str, Array]:
+        return {"y": likely_dot(*self._factors(), arithmetic, by_image=True)}
+
+    def _factors(self) -> Factors:
         bias = None if self.bias is None else as_float(self.bias)
-        return judge_dot(
-            lambda x, w: np.matmul(x, w.T),
-            as_float(self.x),
-            as_float(self.weight),
-            bias,
-            arithmetic,
-            self.dtype,
-            by_image=True,
-        )
+        return lambda x, w: np.matmul(x, w.T), as_float(self.x), as_float(self.weight), bias
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

@@ -21,7 +21,6 @@ from markupsafe import Markup
 from convspec.reports.drawn import DrawnOp, by_operation
 from convspec.reports.grids import Comparison, Grid, compare, draw
 from convspec.reports.record import (
-    FAR_FROM_THE_MODEL,
     ArrayInfo,
     BackendInfo,
     Cases,
@@ -31,6 +30,7 @@ from convspec.reports.record import (
     Run,
     RunInfo,
     read_run,
+    warning_of,
     write_whole,
 )
 from convspec.reports.status import BY_WORD, FAILING, RANK, STAGES, STATUSES, Status, status_of, worst_status
@@ -349,18 +349,7 @@ def _box(backend: BackendInfo, clause: ClauseInfo, cells: list[Cell], failure_id
 
 def _variant(backend: BackendInfo, cell: Cell, failure_ids: set[str]) -> Variant:
     ratio, link = _ratio([cell]), _link(cell, failure_ids)
-    return Variant(backend.name, cell, status_of(cell.status), ratio, link, _warning(cell))
-
-
-def _warning(cell: Cell) -> str:
-    """What to say where a network's errors are far larger than a model of rounding makes them; else nothing."""
-    try:
-        rms = float(cell.rms or 0.0)
-    except ValueError:
-        return ""
-    if rms <= FAR_FROM_THE_MODEL:
-        return ""
-    return f"errors are {rms:.3g} times what rounding at random would give, a warning and no verdict"
+    return Variant(backend.name, cell, status_of(cell.status), ratio, link, warning_of(cell))
 
 
 def _link(cell: Cell, failure_ids: set[str]) -> str:
