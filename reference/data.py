@@ -20,8 +20,9 @@ Shape = tuple[int, ...]
 class Kind:
     """A kind of data. `weight` says how often the sweep uses it; `why` what it shows.
 
-    unstructured: random numbers of all significands, far from the ends of the range, so that rounding errors of sums
-    of them are as likely of one sign as of the other and no two depend on each other.
+    unstructured: random numbers of all significands, far from the ends of the range and in no order, so that rounding
+    errors of sums of them are as likely of one sign as of the other, and partial sums are what chance makes them. (Of
+    `cancel`, whose signs alternate, a kernel that adds even and odd terms apart has partial sums far larger.)
     """
 
     name: str
@@ -187,7 +188,7 @@ KINDS = (
     Kind("normal", 14, "ordinary numbers", _normal, unstructured=True),
     Kind("constant", 3, "rounding errors of one sign add up", _constant),
     Kind("dominant", 6, "one tap far larger than the rest: a loose absolute error shows", _dominant, unstructured=True),
-    Kind("cancel", 6, "sums that cancel: an error relative to the terms shows", _cancel, unstructured=True),
+    Kind("cancel", 6, "sums that cancel: an error relative to the terms shows", _cancel),
     Kind("spread", 8, "a wide dynamic range", _spread, unstructured=True),
     Kind("tiny", 5, "subnormal numbers: flushing them to zero shows, unless it is declared", _tiny),
     Kind("huge", 4, "the end of the range: results that saturate, sums that need not have overflowed", _huge),
