@@ -167,7 +167,7 @@ def accepted(actual: Tensor, truth: Truth, arithmetic: Arithmetic) -> tuple[npt.
 
 def _equal(left: Array, right: Array) -> npt.NDArray[np.bool_]:
     """Where both have the same value, or both NaN."""
-    same = left == right
+    same: npt.NDArray[np.bool_] = left == right
     return same if same.all() else same | (np.isnan(left) & np.isnan(right))
 
 

@@ -33,8 +33,18 @@ class Curve:
 
 @dataclass
 class Tick:
-    at: float
+    at: int
     text: str
+
+
+@dataclass
+class Guide:
+    """The line of a power of n, and where its name stands."""
+
+    line: str
+    x: int
+    y: int
+    name: str
 
 
 @dataclass
@@ -52,8 +62,7 @@ class Plot:
     dtype: str
     across: list[Tick]
     up: list[Tick]
-    root: str  # the guide line of sqrt(n)
-    full: str  # that of n
+    guides: list[Guide]
     curves: list[Curve]
     backends: list[str]
     rows: list[Row]
@@ -78,8 +87,9 @@ def plotted(cells: Iterable[Cell], backends: list[BackendInfo]) -> list[GrowthOp
     """The plots of a run, in the order of its cells."""
     found: dict[str, dict[str, dict[str, list[GrowthBin]]]] = {}
     for cell in cells:
-        if any(one.outputs > one.exact for one in cell.growth):
-            found.setdefault(cell.op, {}).setdefault(cell.dtype, {})[cell.backend] = cell.growth
+        bins = [one for one in cell.growth if one.terms > 0]
+        if any(one.outputs > one.exact for one in bins):
+            found.setdefault(cell.op, {}).setdefault(cell.dtype, {})[cell.backend] = bins
     return [
         GrowthOp(op, [_plot(dtype, by_backend, backends) for dtype, by_backend in by_dtype.items()])
         for op, by_dtype in found.items()
@@ -87,14 +97,14 @@ def plotted(cells: Iterable[Cell], backends: list[BackendInfo]) -> list[GrowthOp
 
 
 def keys(backends: list[BackendInfo]) -> list[Key]:
+    """What stands for each backend, in their order."""
     return [Key(b.name, number % len(MARKS), MARKS[number % len(MARKS)]) for number, b in enumerate(backends)]
 
 
 def _plot(dtype: str, by_backend: dict[str, list[GrowthBin]], backends: list[BackendInfo]) -> Plot:
-    every = [one for bins in by_backend.values() for one in bins if one.terms > 0]
+    every = [one for bins in by_backend.values() for one in bins]
     right = max(2, *(math.frexp(one.terms)[1] for one in every))  # the classes end at 2^right terms
-    errors = [one.largest for one in every if math.isfinite(one.largest)]
-    top = max(1, math.ceil(math.log10(max(errors, default=1.0) or 1.0)))
+    top = max(1, math.ceil(math.log10(max(1.0, *(one.largest for one in every)))))
     bottom = math.log10(BELOW)
 
     def x(log_terms: float) -> float:
@@ -104,16 +114,17 @@ def _plot(dtype: str, by_backend: dict[str, list[GrowthBin]], backends: list[Bac
         log = min(max(math.log10(error) if error > 0 else bottom, bottom), top)
         return TOP + HEIGHT * (top - log) / (top - bottom)
 
-    def guide(power: float) -> str:
+    def guide(power: float, name: str) -> Guide:
         end = min(right, top / power / math.log10(2))
-        return f"M{x(0):.0f} {y(1):.0f}L{x(end):.0f} {y(2 ** (end * power)):.0f}"
+        to, up = round(x(end)), round(y(2 ** (end * power)))
+        return Guide(f"M{x(0):.0f} {y(1):.0f}L{to} {up}", to + 3, up + (4 if end == right else 10), name)
 
     curves = []
     for number, backend in enumerate(backends):
         bins = by_backend.get(backend.key, [])
-        at = [x(math.log2(one.terms) + 0.5) for one in bins if one.terms > 0]
-        rms = [(a, y(one.rms)) for a, one in zip(at, bins, strict=False)]
-        largest = [(a, y(one.largest)) for a, one in zip(at, bins, strict=False)]
+        at = [x(math.log2(one.terms) + 0.5) for one in bins]
+        rms = [(a, y(one.rms)) for a, one in zip(at, bins, strict=True)]
+        largest = [(a, y(one.largest)) for a, one in zip(at, bins, strict=True)]
         if rms:
             mark = MARKS[number % len(MARKS)]
             marks = "".join(f"M{a:.0f} {b:.0f}{mark}" for a, b in rms)
@@ -122,10 +133,9 @@ def _plot(dtype: str, by_backend: dict[str, list[GrowthBin]], backends: list[Bac
     by_terms = {key: {one.terms: one for one in bins} for key, bins in by_backend.items()}
     return Plot(
         dtype=dtype,
-        across=[Tick(round(x(k)), str(2**k) if k < 10 else f"2^{k}") for k in range(0, right + 1, 1 + right // 7)],
+        across=[Tick(round(x(k)), str(2**k) if k < 14 else f"2^{k}") for k in range(0, right + 1, 1 + right // 7)],
         up=[Tick(round(y(10.0**k)), f"{10.0**k:g}" if k < 5 else f"1e{k}") for k in range(-1, top + 1, 1 + top // 5)],
-        root=guide(0.5),
-        full=guide(1.0),
+        guides=[guide(1.0, "n"), guide(0.5, "√n")],
         curves=curves,
         backends=[backend.name for backend in shown],
         rows=[
