@@ -75,13 +75,15 @@ def variance_of(value: Array, squares: Array, terms: Array, arithmetic: Arithmet
 
     value: y. squares: the sum of the squared terms, the bias among them.
 
-    A rounding of v has a root mean square of 0.4u|v|. Of T terms of random signs the partial sum of k has a variance of
-    k/T of `squares`: the products and sums together (0.4u)^2 * (T+1)/2 * squares. Of terms of one sign it is k/T of y,
-    which adds (0.4u)^2 * T/3 * y^2. Inputs that are rounded add their share of each product, the last rounding of a
-    wider accumulator its own, and one more where a bias may be added after it. Terms that leave the normal numbers are
-    rounded to steps.
+    A rounding of v has a root mean square of 0.4u|v|. The partial sum of k of T terms of random signs has a mean square
+    of k/T of `squares`; the T roundings of a chain of multiply-adds make (0.4u)^2 * (T+1)/2 * squares of that, those of
+    products that are rounded first at most (0.4u)^2 * squares more, which is left out. Of terms of one sign the partial
+    sum is k/T of y, which makes (0.4u)^2 * T/3 * y^2. Inputs that are rounded add their share of each product, the last
+    rounding of a wider accumulator its own, and one more where a bias may be added after it. Results that leave the
+    normal numbers are rounded to steps.
 
-    A model and no bound: rounding errors of structured numbers have one sign, and reach 40 times as much.
+    A model and no bound, on which a warning rests and no verdict: rounding errors of numbers with structure have one
+    sign, and reach 40 times as much.
     """
     variance = (ROUNDING * arithmetic.unit) ** 2 * ((terms + 1) / 2 * squares + terms / 3 * value**2)
     if arithmetic.input_rounding:
