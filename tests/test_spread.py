@@ -242,6 +242,12 @@ def test_the_page_shows_growth_and_warnings(folder: Path) -> None:
     assert len(text[start : text.index("</section>", start)]) < 6000
 
 
+def test_a_warning_is_shown_where_nothing_else_is_known_of_errors(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path, RunInfo(run_id="one", suite="0", started=""), [])
+    run.add_cell(Cell(backend="b", op="o", clause="o.c", dtype="float32", level="core", status="fail", rms=20.0))
+    assert "</b>: errors are 20 times" in write_page(run.path).read_text()
+
+
 def test_the_summary_shows_warnings(folder: Path) -> None:
     text = write_summary(folder).read_text()
     assert "## Warnings" in text
