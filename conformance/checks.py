@@ -26,7 +26,8 @@ from .call_checks import (
 )
 from .case import Case, Inapplicable
 from .compare import Evidence, Violation, agree, formed, judge
-from .layer_checks import answers_stay_as_they_were_given, every_layer_is_within_its_bound, note_spread
+from .errors import note_errors
+from .layer_checks import answers_stay_as_they_were_given, every_layer_is_within_its_bound
 from .special_checks import one_nan_touches_its_field
 
 Tensor = npt.NDArray[Any]
@@ -65,8 +66,8 @@ def within_the_bound(case: Case) -> None:
     vacuous = [truth.bound.vacuous for truth in truths.values()]
     if all(where.all() for where in vacuous) and any(where.size for where in vacuous):
         raise Inapplicable("the bound says nothing about any element", vacuous=True)
+    note_errors(case, answers, truths)
     case.tally.add(judge(case.problem, answers, truths, case.arithmetic), case.problem.summary())
-    note_spread(case, answers, truths)
 
 
 def arguments_are_not_modified(case: Case) -> None:

@@ -17,6 +17,8 @@ from convspec.reference import Op
 from convspec.reference.measured import Measured
 from convspec.reference.rounding import Arithmetic, Bound
 
+from .growth import Growth
+
 Tensor = npt.NDArray[Any]
 Array = npt.NDArray[np.float64]
 
@@ -73,16 +75,22 @@ class Truth:
 
 @dataclass
 class Tally:
-    """The largest error over bound seen, and where."""
+    """The largest error over bound seen, and where; the same of errors over what a model makes of them, by the root of
+    their mean square; and errors by the number of terms."""
 
     worst: float | None = None
     where: str = ""
-    rms: float | None = None  # the largest root mean square of error over its modelled deviation: networks only
-    sizes: list[float] = field(default_factory=list)
+    rms: float | None = None
+    rms_where: str = ""
+    growth: Growth = field(default_factory=Growth)
 
     def add(self, ratio: float, where: str) -> None:
         if self.worst is None or ratio > self.worst:
             self.worst, self.where = ratio, where
+
+    def add_rms(self, ratio: float, where: str) -> None:
+        if self.rms is None or ratio > self.rms:
+            self.rms, self.rms_where = ratio, where
 
 
 def formed(problem: Op, answer: Any, *, shape: bool = True, dtype: bool = True) -> dict[str, Tensor]:
@@ -159,7 +167,7 @@ def accepted(actual: Tensor, truth: Truth, arithmetic: Arithmetic) -> tuple[npt.
 
 def _equal(left: Array, right: Array) -> npt.NDArray[np.bool_]:
     """Where both have the same value, or both NaN."""
-    same = left == right
+    same: npt.NDArray[np.bool_] = left == right
     return same if same.all() else same | (np.isnan(left) & np.isnan(right))
 
 

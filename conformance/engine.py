@@ -8,11 +8,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
 from convspec.adapters import Backend, Unsupported
-from convspec.reference import SPECIFIED, Clause, Op
+from convspec.reference import SPECIFIED, Clause, Composition, Op
 from convspec.reference.pick import Pick, ReplayPick
 from convspec.reference.rounding import name_of
 from convspec.reports.drawn import Drawn
-from convspec.reports.record import Cases, Cell, Failure
+from convspec.reports.record import FAR_FROM_RANDOM, Cases, Cell, Failure
 
 from .compare import Violation
 from .cover.drawn import drawn
@@ -198,7 +198,11 @@ class Engine:
             worst=trial.tally.worst,
             worst_case=trial.tally.where,
             rms=trial.tally.rms,
+            rms_case=trial.tally.rms_where,
+            growth=trial.tally.growth.recorded(),
         )
+        if trial.tally.rms is not None and not issubclass(trial.op, Composition):
+            cell.rms_limit = FAR_FROM_RANDOM
         if tried.failures:
             cell.status = _worst(tried)
         elif tried.explained:

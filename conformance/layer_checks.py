@@ -8,10 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from convspec.reference import Composition, Op
-from convspec.reference.rounding import is_whole
 
 from .case import Case, Inapplicable
-from .compare import Evidence, Truth, Violation, judge
+from .compare import Evidence, Violation, judge
 
 Tensor = npt.NDArray[Any]
 
@@ -57,21 +56,3 @@ def answers_stay_as_they_were_given(case: Case) -> None:
             message = f"{what} was changed later: {changed} of {answer.size} elements"
             evidence = Evidence(layer, answer, np.asarray(first, np.float64), direct=False)
             raise Violation("an earlier answer was modified", message, evidence)
-
-
-def note_spread(case: Case, answers: dict[str, Tensor], truths: dict[str, Truth]) -> None:
-    """Put down the root mean square of the errors over the standard deviations that a model of rounding gives.
-
-    A warning and no verdict: it holds for numbers without structure, so integers are left out, and arithmetics other
-    than IEEE, of which the model knows nothing.
-    """
-    problem = case.problem
-    if not isinstance(problem, Composition) or case.arithmetic.name != "ieee" or is_whole(problem.arrays()["x"]):
-        return
-    name = problem.outputs[0]
-    spread = problem.spread(case.arithmetic)
-    error = np.asarray(answers[name], np.float64) - truths[name].hi
-    looked = (spread > 0) & np.isfinite(spread) & np.isfinite(error)
-    if looked.any():
-        rms = float(np.sqrt(np.mean((error[looked] / spread[looked]) ** 2)))
-        case.tally.rms = max(case.tally.rms or 0.0, rms)

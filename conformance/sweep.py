@@ -122,6 +122,12 @@ def digest(problem: Op) -> bytes:
     return bytes(key)
 
 
+def _noted(problem: Op, pick: RandomPick) -> tuple[Op, list[int]]:
+    """A problem, which now knows what kind of data it has, and the choices that it was drawn from."""
+    problem.note_kind(pick.drawn_from is not None and pick.drawn_from.unstructured)
+    return problem, pick.choices
+
+
 class Sweep:
     """The list of problems of one operation and dtype: equal seeds give equal lists, whatever the backend.
 
@@ -147,12 +153,15 @@ class Sweep:
                 at = len(self._drawn)
                 seed = f"{self._seed}/{at}"
                 if at < len(self.rows):
-                    problem, pick = cover.problem_of(self.op, self.rows[at], self.dtype, seed)
-                    self._drawn.append((problem, pick.choices))
+                    problem, pick = self._of_row(at, seed)
                 else:
-                    chosen = self.pick(seed)
-                    self._drawn.append((self.op.draw(chosen), chosen.choices))
+                    pick = self.pick(seed)
+                    problem = self.op.draw(pick)
+                self._drawn.append(_noted(problem, pick))
         return self._drawn[index]
+
+    def _of_row(self, index: int, seed: str, kinds: tuple[str, ...] = ()) -> tuple[Op, RandomPick]:
+        return cover.problem_of(self.op, self.rows[index], self.dtype, seed, kinds)
 
     def row(self, index: int, kinds: tuple[str, ...]) -> tuple[Op, list[int]]:
         """The problem at this place in the list, if it is one of the rows, with data of these kinds."""
@@ -162,8 +171,8 @@ class Sweep:
         if key not in self._of_kinds:
             with self._clock.stage("drawing"):
                 seed = f"{self._seed}/{index}/{kinds[0]}"
-                problem, pick = cover.problem_of(self.op, self.rows[index], self.dtype, seed, kinds)
-                self._of_kinds[key] = problem, pick.choices
+                problem, pick = self._of_row(index, seed, kinds)
+                self._of_kinds[key] = _noted(problem, pick)
         return self._of_kinds[key]
 
     def budget(self, index: int | None = None) -> int:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from convspec.reports.record import FAR_FROM_THE_MODEL, Cell
+from convspec.reports.record import Cell, warning_of
 from convspec.reports.status import worst_status
 
 from .session import Session
@@ -114,7 +114,7 @@ def _failures(session: Session, cells: list[Cell]) -> list[list[str]]:
 
 
 def _notes(cells: list[Cell]) -> list[str]:
-    """Known deviations, and those that are gone; networks whose errors are far larger than a model of them."""
+    """Known deviations, and those that are gone; errors that are far larger than a model of rounding makes them."""
     lines = []
     for status, word in (("deviation", "DEVIATES"), ("fixed", "FIXED")):
         seen: dict[tuple[str, str, str], list[str]] = defaultdict(list)
@@ -123,12 +123,7 @@ def _notes(cells: list[Cell]) -> list[str]:
                 seen[c.backend, c.clause, c.reason].append(c.dtype)
         for (backend, clause, reason), dtypes in seen.items():
             lines.append(f"{word}  {backend}  {clause}  [{', '.join(dtypes)}]: {reason}")
-    lines += [
-        f"WARNS  {c.backend}  {c.clause}  [{c.dtype}]: errors {c.rms:.3g} times what rounding at random would give; "
-        "no verdict"
-        for c in cells
-        if isinstance(c.rms, float) and not c.rms <= FAR_FROM_THE_MODEL
-    ]
+    lines += [f"warning  {c.backend} {c.op} {c.dtype}: {warning_of(c)}" for c in cells if warning_of(c)]
     return ["", *lines] if lines else []
 
 

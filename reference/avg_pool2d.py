@@ -123,7 +123,7 @@ class AvgPool2d(Op):
                 error = error + terms * (2 * acc.smallest_normal + out.smallest_normal)
             overflows: Mask = ~(partial + error < acc.largest)
         error = np.where(magnitude == 0, 0.0, error)
-        bound = Bound(error, magnitude == 0, overflows, np.abs(total / d) + magnitude / d)
+        bound = Bound(error, magnitude == 0, overflows, np.abs(total / d) + magnitude / d, terms)
         exact = power_of_two & (partial <= 2.0**acc.p) if is_whole(self.x) else np.zeros(total.shape, bool)
         return forced_where(exact, bound, total / d, arithmetic)
 

@@ -109,7 +109,7 @@ class AvgPool2dBackward(Backward):
                 error = error + terms * (3 * acc.smallest_normal + out.smallest_normal)
             overflows: Mask = ~(d.max(initial=1) * (partial + error) < acc.largest)
         error = np.where(magnitude == 0, 0.0, error)
-        bound = Bound(error, magnitude == 0, overflows, np.abs(y) + magnitude)
+        bound = Bound(error, magnitude == 0, overflows, np.abs(y) + magnitude, terms)
         fits = (rough == 0) & (partial * d.max(initial=1) <= 2.0**acc.p)
         exact = fits if is_whole(self.grad_output) else np.zeros(y.shape, bool)
         return {"grad_x": forced_where(exact, bound, y, arithmetic)}

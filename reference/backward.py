@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .data import Data
-from .dot import as_float, judge_dot
+from .dot import as_float, judge_dot, likely_dot
 from .measured import Measured, concatenate
 from .op import Clause, Op, Shape, Tensor, edge, rule
 from .pick import Pick
@@ -163,6 +163,11 @@ def exact(gradients: dict[str, Products], dtype: np.dtype[Any]) -> dict[str, HiL
 def bounds(gradients: dict[str, Products], arithmetic: Arithmetic, dtype: np.dtype[Any]) -> dict[str, Bound]:
     """Each gradient is a sum of products of its own, with magnitudes and terms of its own."""
     return {name: judge_dot(g.multiply, *g.arrays, None, arithmetic, dtype) for name, g in gradients.items()}
+
+
+def likely_errors(gradients: dict[str, Products], arithmetic: Arithmetic) -> dict[str, Array]:
+    """By the same model as those of the forward operation."""
+    return {name: likely_dot(g.multiply, *g.arrays, None, arithmetic) for name, g in gradients.items()}
 
 
 # What laws are written with.

@@ -148,6 +148,9 @@ class Composition(Op):
                 bound = Bound(error, np.zeros(error.shape, bool), over, size)
         return bound
 
+    def likely_errors(self, arithmetic: Arithmetic) -> dict[str, Array]:
+        return {self.outputs[0]: self.spread(arithmetic)}
+
     def spread(self, arithmetic: Arithmetic) -> Array:
         """The standard deviation of the last answer's error, were every rounding an independent random number.
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from . import conv2d_compositions, conv2d_equals, conv2d_examples, conv2d_features, conv2d_laws, conv2d_shifts, rules
 from .algorithms import DIRECT, of_convolution
-from .dot import as_float, exact_dot, judge_dot
+from .dot import Factors, as_float, exact_dot, judge_dot, likely_dot
 from .laws import enlarged
 from .op import CORE, STRICT, Op, Padding, Pair, Shape, Tensor, operation, rule
 from .pad2d import MODES, mode_allows, padded
@@ -106,12 +106,15 @@ class Conv2d(Op):
         return hi.reshape(self.output_shape()), lo.reshape(self.output_shape())
 
     def judgement(self, arithmetic: Arithmetic) -> Bound:
+        bound = judge_dot(*self._factors(), arithmetic, self.dtype, products=self.products(), by_image=True)
+        return self.transformed(bound, as_float(self.x), arithmetic)
+
+    def likely_errors(self, arithmetic: Arithmetic) -> dict[str, Array]:
+        return {"y": likely_dot(*self._factors(), arithmetic, by_image=True)}
+
+    def _factors(self) -> Factors:
         bias = None if self.bias is None else as_float(self.bias)[:, None, None]
-        x, weight = as_float(self.x), as_float(self.weight)
-        bound = judge_dot(
-            self.multiply, x, weight, bias, arithmetic, self.dtype, products=self.products(), by_image=True
-        )
-        return self.transformed(bound, x, arithmetic)
+        return self.multiply, as_float(self.x), as_float(self.weight), bias
 
     def transformed(self, bound: Bound, x: Array, arithmetic: Arithmetic) -> Bound:
         """The bound of a direct kernel, widened for images like x by what a declared transform adds."""

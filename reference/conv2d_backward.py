@@ -114,6 +114,9 @@ class Conv2dBackward(Backward):
     def judgements(self, arithmetic: Arithmetic) -> dict[str, Bound]:
         return backward.bounds(self.gradients, arithmetic, self.dtype)
 
+    def likely_errors(self, arithmetic: Arithmetic) -> dict[str, Array]:
+        return backward.likely_errors(self.gradients, arithmetic)
+
     @staticmethod
     def terms(forward: Conv2d) -> int:
         n, k, i, j = forward.output_shape()

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from . import rules
 from .conv2d import Conv2d
-from .dot import as_float, exact_dot, judge_dot
+from .dot import Factors, as_float, exact_dot, judge_dot, likely_dot
 from .examples import ANIMATION, COUNTING, CROSS
 from .features import AXES, Feature, excluded, sizes, stratum
 from .laws import combined, parts, small
@@ -84,7 +84,13 @@ class Convolve2d(Op):
         return exact_dot(seen.reshape(*self.x.shape, -1), np.broadcast_to(flipped, (1, 1, flipped.size)), None)
 
     def judgement(self, arithmetic: Arithmetic) -> Bound:
-        return judge_dot(self.multiply, as_float(self.x), as_float(self.kernel), None, arithmetic, self.dtype)
+        return judge_dot(*self._factors(), arithmetic, self.dtype)
+
+    def likely_errors(self, arithmetic: Arithmetic) -> dict[str, Array]:
+        return {"y": likely_dot(*self._factors(), arithmetic)}
+
+    def _factors(self) -> Factors:
+        return self.multiply, as_float(self.x), as_float(self.kernel), None
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

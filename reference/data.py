@@ -18,12 +18,18 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of data. `weight` says how often the sweep uses it; `why` what it shows."""
+    """A kind of data. `weight` says how often the sweep uses it; `why` what it shows.
+
+    unstructured: random numbers of all significands, far from the ends of the range and in no order, so that rounding
+    errors of sums of them are as likely of one sign as of the other, and partial sums are what chance makes them. (Of
+    `cancel`, whose signs alternate, a kernel that adds even and odd terms apart has partial sums far larger.)
+    """
 
     name: str
     weight: float
     why: str
     make: Callable[[Data, Shape, str], Array]
+    unstructured: bool = False
 
 
 class Data:
@@ -178,15 +184,21 @@ KINDS = (
     Kind("signs", 4, "exact in every format and order", _signs),
     Kind("integers", 30, "as large as every order of summation stays exact", _integers),
     Kind("wide", 12, "full significands: inputs rounded before the product show", _wide),
-    Kind("negative", 6, "padding or a wrong start value of a maximum shows", _negative),
-    Kind("normal", 14, "ordinary numbers", _normal),
+    Kind("negative", 6, "padding or a wrong start value of a maximum shows", _negative, unstructured=True),
+    Kind("normal", 14, "ordinary numbers", _normal, unstructured=True),
     Kind("constant", 3, "rounding errors of one sign add up", _constant),
-    Kind("dominant", 6, "one tap far larger than the rest: a loose absolute error shows", _dominant),
+    Kind("dominant", 6, "one tap far larger than the rest: a loose absolute error shows", _dominant, unstructured=True),
     Kind("cancel", 6, "sums that cancel: an error relative to the terms shows", _cancel),
-    Kind("spread", 8, "a wide dynamic range", _spread),
+    Kind("spread", 8, "a wide dynamic range", _spread, unstructured=True),
     Kind("tiny", 5, "subnormal numbers: flushing them to zero shows, unless it is declared", _tiny),
     Kind("huge", 4, "the end of the range: results that saturate, sums that need not have overflowed", _huge),
-    Kind("offset", 4, "a mean far larger than the deviation: cancellation in sums and variances shows", _offset),
+    Kind(
+        "offset",
+        4,
+        "a mean far larger than the deviation: cancellation in sums and variances shows",
+        _offset,
+        unstructured=True,
+    ),
     Kind("signed_zeros", 2, "zeros of both signs, which are equal", _signed_zeros),
 )
 _BY_NAME = {k.name: k for k in KINDS}

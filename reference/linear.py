@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from . import rules
 from .algorithms import of_matrices
-from .dot import as_float, exact_dot, judge_dot
+from .dot import Factors, as_float, exact_dot, judge_dot, likely_dot
 from .features import given, how_many, sizes, stratum
 from .laws import combined, order, parts, small
 from .op import CORE, STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
@@ -64,10 +64,15 @@ class Linear(Op):
         return exact_dot(as_float(self.x)[:, None], as_float(self.weight)[None], bias)
 
     def judgement(self, arithmetic: Arithmetic) -> Bound:
+        bound = judge_dot(*self._factors(), arithmetic, self.dtype, by_image=True)
+        return self.transformed(bound, as_float(self.x), arithmetic)
+
+    def likely_errors(self, arithmetic: Arithmetic) -> dict[str, Array]:
+        return {"y": likely_dot(*self._factors(), arithmetic, by_image=True)}
+
+    def _factors(self) -> Factors:
         bias = None if self.bias is None else as_float(self.bias)
-        x, weight = as_float(self.x), as_float(self.weight)
-        bound = judge_dot(lambda x, w: np.matmul(x, w.T), x, weight, bias, arithmetic, self.dtype, by_image=True)
-        return self.transformed(bound, x, arithmetic)
+        return lambda x, w: np.matmul(x, w.T), as_float(self.x), as_float(self.weight), bias
 
     def transformed(self, bound: Bound, x: Array, arithmetic: Arithmetic) -> Bound:
         """The bound of a direct kernel, widened for inputs like x by what a declared transform adds."""

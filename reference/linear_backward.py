@@ -78,6 +78,9 @@ class LinearBackward(Backward):
     def judgements(self, arithmetic: Arithmetic) -> dict[str, Bound]:
         return backward.bounds(self.gradients, arithmetic, self.dtype)
 
+    def likely_errors(self, arithmetic: Arithmetic) -> dict[str, Array]:
+        return backward.likely_errors(self.gradients, arithmetic)
+
     @staticmethod
     def terms(forward: Linear) -> int:
         return max(forward.output_shape())

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import locally_connected2d_equals, locally_connected2d_examples, locally_connected2d_laws, rules
-from .dot import as_float, exact_dot, judge_dot
+from .dot import Factors, as_float, exact_dot, judge_dot, likely_dot
 from .features import along, given, how_many, not_along, not_rounded_down, one_or_more, sizes, stratum
 from .op import CORE, STRICT, Op, Padding, Pair, Shape, Tensor, operation, rule
 from .pad2d import padded
@@ -113,11 +113,14 @@ class LocallyConnected2d(Op):
         return hi.transpose(2, 3, 0, 1), lo.transpose(2, 3, 0, 1)
 
     def judgement(self, arithmetic: Arithmetic) -> Bound:
+        return judge_dot(*self._factors(), arithmetic, self.dtype, products=self.products(), by_image=True)
+
+    def likely_errors(self, arithmetic: Arithmetic) -> dict[str, Array]:
+        return {"y": likely_dot(*self._factors(), arithmetic, by_image=True)}
+
+    def _factors(self) -> Factors:
         bias = None if self.bias is None else as_float(self.bias)
-        x, weight = as_float(self.x), as_float(self.weight)
-        return judge_dot(
-            self.multiply, x, weight, bias, arithmetic, self.dtype, products=self.products(), by_image=True
-        )
+        return self.multiply, as_float(self.x), as_float(self.weight), bias
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

@@ -177,6 +177,13 @@ class Op:
         """How far a correct result in this arithmetic may be from the truth, per element."""
         return Bound.exact(self.output_shape())
 
+    def likely_errors(self, arithmetic: Arithmetic) -> dict[str, npt.NDArray[np.float64]]:
+        """Of outputs that a model of rounding speaks of, by name: the standard deviation of each element's error.
+
+        A model and no bound. It holds for random numbers without structure (`Kind.unstructured`).
+        """
+        return {}
+
     @classmethod
     def draw(cls, pick: Pick) -> Self:
         """A valid problem out of choices."""
@@ -236,6 +243,15 @@ class Op:
         self.validate()
         bounds = self.judgements(arithmetic or Arithmetic.ieee(self.dtype))
         return self._in_order({name: bound.tolerance for name, bound in bounds.items()})
+
+    @property
+    def unstructured(self) -> bool:
+        """Were the arrays drawn at random without structure, as far as is known?"""
+        return bool(vars(self).get("_unstructured", False))
+
+    def note_kind(self, unstructured: bool) -> None:
+        """Remember what the arrays were drawn from. A problem made of this one with `but` does not know."""
+        vars(self)["_unstructured"] = unstructured
 
     def kept(self, name: str, make: Callable[[], T]) -> T:
         """What `make` gives, made once and kept with the problem until `forget`."""

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import normalize_passing, pool
-from .dot import as_float
+from .dot import as_float, variance_of
 from .op import Op
 from .rounding import FORMATS, Arithmetic, Bound, dot_bound
 from .window import windows
@@ -150,8 +150,7 @@ _PASSING: dict[str, Callable[[Any, Array, Bound, Arithmetic], Bound]] = {
 def spread_on(problem: Any, spread: Array, arithmetic: Arithmetic) -> Array:
     """The standard deviation of the layer's error, were roundings independent and of mean zero (0.4u each).
 
-    A sum of T terms: (0.4u)^2 * ((T+1)/2 * sum of squares + T/3 * y^2), since partial sums of random signs grow like
-    roots and those of one sign like y; to it comes what the squared weights make of the variances that come in.
+    A sum of products: dot.variance_of, and what the squared weights make of the variances that come in.
     """
     u, out = 0.4 * arithmetic.unit, 0.4 * arithmetic.out.unit
     x = as_float(problem.x)
@@ -161,9 +160,7 @@ def spread_on(problem: Any, spread: Array, arithmetic: Arithmetic) -> Array:
             y = multiply(x, weight) + bias
             squares = multiply(x**2, weight**2) + np.square(bias)
             terms = multiply((x != 0).astype(np.float64), (weight != 0).astype(np.float64)) + (bias != 0)
-            own = u**2 * ((terms + 1) / 2 * squares + terms / 3 * y**2)
-            if arithmetic.widens:
-                own = own + out**2 * (y**2 + np.where(bias != 0, np.square(y - bias), 0.0))
+            own = variance_of(y, squares, terms, arithmetic, bias)
             return np.asarray(np.sqrt(multiply(spread**2, weight**2) + own))
         if problem.name == "avg_pool2d":
             d, k = problem.divisor, float(_terms(problem))

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .data import KINDS, Data
+from .data import KINDS, Data, Kind
 
 T = TypeVar("T")
 
@@ -28,6 +28,7 @@ class Pick(ABC):
         self.dtype = dtype
         self.budget = budget
         self.choices: list[int] = []
+        self.drawn_from: Kind | None = None  # the kind of the latest data
 
     @abstractmethod
     def choose(self, count: int, weights: Sequence[float] | None) -> int:
@@ -59,7 +60,7 @@ class Pick(ABC):
 
     def data(self, terms: int) -> Data:
         """A source of array values, of one kind throughout; `terms` are summed in one output element."""
-        kind = KINDS[self.kind()]
+        kind = self.drawn_from = KINDS[self.kind()]
         return Data(kind.name, self.seed(), self.dtype, terms)
 
     def kind(self) -> int:

@@ -195,12 +195,15 @@ class Bound:
     tolerance: |actual - truth| must not exceed it. forced: the result is determined to the last bit.
     overflows: some legal order of summation leaves the range, so that inf or NaN are accepted there.
     size: |y| + sum of the absolute terms; a tolerance as large as this says nothing.
+    terms: how many terms other than zero each element adds up, where it is a sum; of the shape of the others, or one
+    that stretches to it.
     """
 
     tolerance: Array
     forced: Mask
     overflows: Mask
     size: Array
+    terms: Array | None = None
 
     @classmethod
     def exact(cls, shape: tuple[int, ...]) -> Bound:
@@ -275,7 +278,7 @@ def dot_bound(
     forced = np.zeros(value.shape, bool)
     if whole and not (arithmetic.input_rounding and np.any(magnitude > 1 / arithmetic.input_rounding)):
         forced = partial <= 2.0**acc.p
-    bound = Bound(error, empty, _overflow(partial, error, acc), total)
+    bound = Bound(error, empty, _overflow(partial, error, acc), total, terms)
     return forced_where(forced, bound, value, arithmetic, signed)
 
 

@@ -20,8 +20,8 @@ from markupsafe import Markup
 
 from convspec.reports.drawn import DrawnOp, by_operation
 from convspec.reports.grids import Comparison, Grid, compare, draw
+from convspec.reports.growth import GrowthOp, Key, keys, plotted
 from convspec.reports.record import (
-    FAR_FROM_THE_MODEL,
     ArrayInfo,
     BackendInfo,
     Cases,
@@ -31,6 +31,7 @@ from convspec.reports.record import (
     Run,
     RunInfo,
     read_run,
+    warning_of,
     write_whole,
 )
 from convspec.reports.status import BY_WORD, FAILING, RANK, STAGES, STATUSES, Status, status_of, worst_status
@@ -48,6 +49,7 @@ class Box:
     drawn: int
     backend: str
     link: str = ""
+    warning: str = ""
 
 
 @dataclass
@@ -196,6 +198,16 @@ class Group:
 
 
 @dataclass
+class Warned:
+    """A cell whose errors are far from what a model of rounding makes of them, whatever its verdict."""
+
+    backend: str
+    cell: Cell
+    clause_anchor: str
+    warning: str
+
+
+@dataclass
 class Page:
     """What the template and the summary show."""
 
@@ -206,6 +218,9 @@ class Page:
     ops: list[OpRow]
     groups: list[Group]
     ratios: list[tuple[str, list[Ratio | None]]]
+    growth: list[GrowthOp]
+    growth_keys: list[Key]
+    warnings: list[Warned]
     drawn_ops: list[DrawnOp]
     stages: list[tuple[str, float, int]]
     files: list[str]
@@ -285,6 +300,9 @@ def lay_out(run: Run) -> Page:
         ops=list(ops.values()),
         groups=_groups(run, backends, clauses),
         ratios=[line for line in ratios if any(line[1])],
+        growth=plotted((cell for name in ops for cell in run.cells if cell.op == name), backends),
+        growth_keys=keys(backends),
+        warnings=_warned(every, backends),
         drawn_ops=by_operation(run.drawn),
         stages=_stages(run.info.stages),
         files=_raw_files(run.folder),
@@ -344,23 +362,24 @@ def _box(backend: BackendInfo, clause: ClauseInfo, cells: list[Cell], failure_id
     links = [_link(cell, failure_ids) for cell in cells if cell.status == status.word]
     executed = sum(cell.cases.executed for cell in cells)
     drawn = sum(cell.cases.drawn for cell in cells)
-    return Box(status, executed, drawn, backend.name, next(filter(None, links), ""))
+    warnings = [f"{cell.dtype}: {warning_of(cell)}" for cell in cells if warning_of(cell)]
+    return Box(status, executed, drawn, backend.name, next(filter(None, links), ""), "; ".join(warnings))
 
 
 def _variant(backend: BackendInfo, cell: Cell, failure_ids: set[str]) -> Variant:
     ratio, link = _ratio([cell]), _link(cell, failure_ids)
-    return Variant(backend.name, cell, status_of(cell.status), ratio, link, _warning(cell))
+    return Variant(backend.name, cell, status_of(cell.status), ratio, link, warning_of(cell))
 
 
-def _warning(cell: Cell) -> str:
-    """What to say where a network's errors are far larger than a model of rounding makes them; else nothing."""
-    try:
-        rms = float(cell.rms or 0.0)
-    except ValueError:
-        return ""
-    if rms <= FAR_FROM_THE_MODEL:
-        return ""
-    return f"errors are {rms:.3g} times what rounding at random would give, a warning and no verdict"
+def _warned(cells: list[Cell], backends: list[BackendInfo]) -> list[Warned]:
+    """In the order of the backends."""
+    found = [(cell, warning_of(cell)) for cell in cells]
+    return [
+        Warned(backend.name, cell, clause_anchor(cell.clause), warning)
+        for backend in backends
+        for cell, warning in found
+        if warning and cell.backend == backend.key
+    ]
 
 
 def _link(cell: Cell, failure_ids: set[str]) -> str:

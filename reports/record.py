@@ -32,9 +32,14 @@ from convspec.reports.drawn import Drawn
 
 SCHEMA = "convspec-results/1"
 
-# A network's errors are told of where they are so many times what a model of rounding gives: legitimate backends stay
-# below 2, products of 11 bits give thousands. A warning and no verdict.
+# Errors are told of where their root mean square is so many times what a model of rounding gives, in which every
+# rounding is a random number of its own. A warning and no verdict: of numbers with structure right kernels reach 40.
+# In networks right backends stay below 2, products of 11 bits give thousands.
 FAR_FROM_THE_MODEL = 10.0
+
+# Of a single sum of products. Of 30 outputs and more, whose squares add up like chi-squared, a mean square of 9 has no
+# chance that anyone will live to see (below 1e-30); right kernels stay below 2, products of 11 bits start at 14.
+FAR_FROM_RANDOM = 3.0
 
 T = TypeVar("T")
 
@@ -104,6 +109,20 @@ class Cases(msgspec.Struct, kw_only=True):
     to_failure: int = 0  # executed until the first failure, that one included; 0 if none failed
 
 
+class GrowthBin(msgspec.Struct, kw_only=True):
+    """The errors of the outputs that add up so many terms, in units of u*M.
+
+    u is the unit roundoff of the dtype, M the largest partial sum that any order of summation can have: half of |y| and
+    the moduli of all terms together.
+    """
+
+    terms: int  # from so many, a power of two, to below twice as many; terms that are zero do not count
+    outputs: int  # whose result no rule forces
+    exact: int = 0  # of them without any error
+    largest: float = 0.0
+    rms: float = 0.0  # the root of the mean square of all of them
+
+
 class Cell(msgspec.Struct, kw_only=True):
     """The verdict of one clause on one backend in one dtype."""
 
@@ -117,8 +136,25 @@ class Cell(msgspec.Struct, kw_only=True):
     cases: Cases = msgspec.field(default_factory=Cases)
     worst: float | str | None = None  # largest error over bound among executed cases
     worst_case: str = ""
-    rms: float | str | None = None  # of networks: root mean square of error over its modelled deviation, the largest
+    rms: float | str | None = None  # root mean square of error over its modelled deviation in a case, the largest
+    rms_case: str = ""
+    rms_limit: float = FAR_FROM_THE_MODEL  # an rms above it is a warning
+    growth: list[GrowthBin] = []  # of cases whose errors may be roundings
     failure: str = ""  # id of the failure, if there is one
+
+
+def warning_of(cell: Cell) -> str:
+    """What to say where a cell's errors are far larger than a model of rounding makes them; else nothing."""
+    try:
+        rms = float(cell.rms or 0.0)
+    except ValueError:
+        return ""
+    if rms <= cell.rms_limit:
+        return ""
+    times = f"{rms:.2g}" if rms < 100 else f"{rms:,.0f}"
+    return (
+        f"errors are {times} times what rounding in a random order gives (limit {cell.rms_limit:g}): reduced precision?"
+    )
 
 
 class ArrayInfo(msgspec.Struct, kw_only=True):

@@ -44,6 +44,12 @@ def write_summary(run_folder: Path) -> Path:
             f"  - {_code(problem[0])}",
             f"  - {_code(first.command)}",
         ]
+    if page.warnings:
+        lines += ["", "## Warnings", "", "No verdict changes because of them:", ""]
+    for w in page.warnings:
+        what = f"{w.backend} {w.cell.op} {w.cell.dtype}"
+        on = f", on {_code(w.cell.rms_case)}" if w.cell.rms_case else ""
+        lines.append(f"- {_code(what)}: {w.warning} {_code(w.cell.clause)}{on}")
     lacking = [(d.op, *of_dtype) for d in page.drawn_ops for of_dtype in d.lacking]
     if lacking:
         lines += ["", "## Not drawn", "", "Classes and pairs of classes that the rules allow:", ""]

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convspec.adapters import Backend
+from convspec.reference.dot import variance_of
 from convspec.reference.rounding import Arithmetic, format_of, round_to
 
 from .ask import ask
@@ -150,22 +151,15 @@ def _integers(backend: Backend, form: Form, dtype: Any, found: Products) -> None
 
 
 def _dense(backend: Backend, form: Form, dtype: Any, arithmetic: Arithmetic, found: Products) -> None:
-    """Normal random numbers: error over s, the model of a sum whose partial sums grow as a random walk does.
-
-    s^2 = (0.4u)^2 * ((T+1)/2 * sum (a*b)^2 + T/3 * y^2), and (0.4u_d)^2 * y^2 more for the rounding of a wider
-    accumulator: 0.4u is the root mean square of a rounding's error.
-    """
+    """Normal random numbers: error over s, the model of a sum whose partial sums grow as a random walk does
+    (dot.variance_of)."""
     random = np.random.default_rng(8)
     a, b = (random.standard_normal(shape).astype(dtype) for shape in (form.a, form.b))
     answer, hi, lo = _answer(backend, form, a, b)
     _compare(answer, hi, np.ones(hi.shape, bool), dtype, found)
     a, b = a.astype(np.float64), b.astype(np.float64)
     terms, squares = form.terms(a, b), form.reference(a * a, b * b)
-    variance = (0.4 * arithmetic.unit) ** 2 * ((terms + 1) / 2 * squares + terms / 3 * hi**2)
-    if arithmetic.input_rounding:
-        variance = variance + 2 * (0.4 * arithmetic.input_rounding) ** 2 * squares
-    if arithmetic.widens:
-        variance = variance + (0.4 * arithmetic.out.unit) ** 2 * hi**2
+    variance = variance_of(hi, squares, terms, arithmetic)
     some = variance > 0
     with np.errstate(invalid="ignore"):
         found.rms = float(np.sqrt(np.mean(((answer - hi) - lo)[some] ** 2 / variance[some])))

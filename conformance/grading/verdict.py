@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from convspec.reference.rounding import ALGORITHMS, Arithmetic, format_of
+from convspec.reports.record import FAR_FROM_RANDOM
 
 from .drawn import ALWAYS, SHORTEST
 from .neighbours import Reach
@@ -22,10 +23,6 @@ NAMES = {
     17: "bf16x2",
     24: "float32",
 }
-
-# The model of random rounding (products._dense) has a root mean square of 1. Of 30 outputs and more, whose
-# squares add up like chi-squared, a mean square of 9 has no chance that anyone will live to see (below 1e-30).
-FAR_FROM_RANDOM = 3.0
 
 ORDER = "ABCD"  # the first three are what ALGORITHMS come to
 
