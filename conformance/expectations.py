@@ -14,6 +14,7 @@ explains does. An entry whose clause passes on at least 100 cases is reported as
 
 from __future__ import annotations
 
+import ast
 import difflib
 import tomllib
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-from convspec.reference import Op
+from convspec.reference import SPECIFIED, Op
 
 from .checks import all_clauses
 
@@ -50,11 +51,16 @@ class Expectation:
             return False
         if self.condition is None:
             return True
-        names: dict[str, Any] = {**vars(problem), "dtype": str(problem.dtype), "max": max, "min": min, "abs": abs}
+        names: dict[str, Any] = {**vars(problem), **CALLED, "dtype": str(problem.dtype)}
         try:
-            return bool(eval(self.condition, {"__builtins__": {}}, names))
-        except Exception:
+            return bool(eval(self.condition, {"__builtins__": IMPORT, **names}))
+        except Exception:  # an array that is absent, say
             return False
+
+
+# What a condition may call, besides the methods of arrays; these import what they need when they are first called.
+CALLED = {"max": max, "min": min, "abs": abs, "any": any, "all": all, "sum": sum, "len": len}
+IMPORT = {"__import__": __import__}
 
 
 def expectations_for(backend: str, file: Path | None) -> list[Expectation]:
@@ -103,6 +109,22 @@ def _entry(name: str, clause: str, entry: dict[str, str]) -> Expectation:
     conditions += [f"dtype == {entry['dtype']!r}"] if "dtype" in entry else []
     try:
         code = compile(" and ".join(conditions), f"{name}: {clause}", "eval") if conditions else None
+        strangers = _names(" and ".join(conditions)) - {*_fields(clause), *CALLED, "dtype"} if conditions else set()
     except SyntaxError as error:
         raise BadExpectations(f"{name}: {clause}: when is not an expression: {entry['when']}") from error
+    if strangers:
+        known = ", ".join((*_fields(clause), "dtype", *CALLED))
+        raise BadExpectations(f"{name}: {clause}: when speaks of {sorted(strangers)[0]!r}; known are {known}")
     return Expectation(clause, entry["reason"], entry.get("case", ""), entry.get("issue", ""), code)
+
+
+def _names(expression: str) -> set[str]:
+    """The names that an expression reads and does not make itself."""
+    nodes = [node for node in ast.walk(ast.parse(expression, mode="eval")) if isinstance(node, ast.Name)]
+    made = {node.id for node in nodes if isinstance(node.ctx, ast.Store)}
+    return {node.id for node in nodes} - made
+
+
+def _fields(clause: str) -> tuple[str, ...]:
+    """The fields of the operation that a clause is about."""
+    return next(op.field_names() for op in SPECIFIED if op.name == clause.split(".")[0])

@@ -358,6 +358,11 @@ class Op:
         return sum(int(np.size(a)) for a in self.arrays().values())
 
     @classmethod
+    def field_names(cls) -> tuple[str, ...]:
+        """The names of the arrays and parameters, in order."""
+        return tuple(cls._kinds)
+
+    @classmethod
     def _fields(cls) -> tuple[dataclasses.Field[Any], ...]:
         return dataclasses.fields(cast(Any, cls))
 

@@ -267,6 +267,10 @@ def test_known_deviations_do_not_fail_the_run(tmp_path: Path) -> None:
     assert "DEVIATES  bad.py  relu.within_the_bound  [float32]: clips above a million" in result.stdout
     known.write_text('[["relu.within_the_bound"]]\nreason = "another one"\nwhen = "x.max() < 0"\n')
     assert suite(tmp_path, *options, "--expect=known.toml").returncode == 1
+    known.write_text('[["relu.within_the_bound"]]\nreason = "misspelt"\nwhen = "X.max() > 1e6"\n')
+    result = suite(tmp_path, *options, "--expect=known.toml")
+    assert result.returncode == 4
+    assert "relu.within_the_bound: when speaks of 'X'; known are x, dtype, " in result.stdout + result.stderr
     (tmp_path / "bad.py").write_text(RELU.format(body="return np.maximum(problem.x, np.float32(0))"))
     assert "FIXED" not in suite(tmp_path, *options, "--expect=known.toml").stdout, "too few cases that it speaks of"
     known.write_text('[["relu.within_the_bound"]]\nreason = "any"\nwhen = "x.size > 0"\n')
