@@ -16,6 +16,7 @@ from convspec.reference.rounding import Arithmetic, Format
 
 Array = npt.NDArray[np.float64]
 
+SIZES = (3, 4, 5, 6, 7, 8)
 ROUND = {"nearest": np.rint, "zero": np.trunc, "up": np.ceil, "down": np.floor}
 
 
@@ -33,7 +34,11 @@ class ToyArithmetic(Arithmetic):
     @classmethod
     def of(cls, storage: Format, accumulator: Format | None = None, **more: float | bool) -> ToyArithmetic:
         wide = accumulator or storage
-        names = {"name": "toy", "storage": storage.name, "accumulator": "toy accumulator" if accumulator else storage.name}
+        names = {
+            "name": "toy",
+            "storage": storage.name,
+            "accumulator": "toy accumulator" if accumulator else storage.name,
+        }
         return cls(**names, formats=(storage, wide), **more)  # type: ignore[arg-type]
 
     @property
@@ -96,6 +101,12 @@ KINDS = (
     "subnormal",
     "integers",
 )
+
+
+def cases(random: np.random.Generator) -> list[tuple[int, str]]:
+    """Every number of bits with every kind of data, in some order."""
+    every = [(p, kind) for p in SIZES for kind in KINDS]
+    return [every[i] for i in random.permutation(len(every))]
 
 
 def drawn(kind: str, shape: tuple[int, int], form: Format, random: np.random.Generator) -> tuple[Array, Array]:

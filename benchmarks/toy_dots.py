@@ -10,11 +10,10 @@ import numpy as np
 from convspec.conformance.compare import Truth
 from convspec.reference.dot import judge_dot
 
-from .toy import KINDS, Array, Machine, ToyArithmetic, drawn, stored, toy_format
+from .toy import KINDS, Array, Machine, ToyArithmetic, cases, drawn, stored, toy_format
 from .toy_sums import WAYS, one_by_one, positive_first, random_tree
 
 TERMS = (1, 2, 2, 3, 3, 4, 5, 6, 8, 9, 12, 16, 25)
-SIZES = (3, 4, 5, 6, 7, 8)
 
 
 @dataclass(frozen=True)
@@ -68,11 +67,10 @@ def draw(random: np.random.Generator, p: int, outputs: int, kind: str = "") -> D
 
 
 def dots(random: np.random.Generator, outputs: int) -> Iterator[Answer]:
-    """At least so many answers to each of two hundred drawn problems or so; more in nearest rounding."""
-    for p in SIZES:
-        for kind in KINDS:
-            for arithmetic in (_nearest, _nearest, _wider, _flushed, _directed, _rounded_inputs):
-                yield from arithmetic(random, draw(random, p, outputs, kind), p)
+    """Of every number of bits and kind of data, two problems rounded to nearest, one in each other arithmetic."""
+    for p, kind in cases(random):
+        for arithmetic in (_nearest, _nearest, _wider, _flushed, _directed, _rounded_inputs):
+            yield from arithmetic(random, draw(random, p, outputs, kind), p)
 
 
 def _nearest(random: np.random.Generator, dot: Dot, p: int) -> Iterator[Answer]:
@@ -81,8 +79,12 @@ def _nearest(random: np.random.Generator, dot: Dot, p: int) -> Iterator[Answer]:
     truth, terms = dot.truth(declared), dot.terms()
     for name, way in WAYS.items():
         yield Answer("to nearest", name, way(terms, machine, random), truth, declared)
-    wide = Machine(toy_format(2 * p + int(random.integers(0, 4)), -26, 17))  # as float64 is to float32: products are exact
-    yield Answer("to nearest", "in a wider format than declared", machine.round(one_by_one(terms, wide, random)), truth, declared)
+    wide = Machine(
+        toy_format(2 * p + int(random.integers(0, 4)), -26, 17)
+    )  # as float64 is to float32: products are exact
+    yield Answer(
+        "to nearest", "in a wider format than declared", machine.round(one_by_one(terms, wide, random)), truth, declared
+    )
     yield Answer("to nearest", "exact, rounded once", machine.round(terms.sum(axis=1)), truth, declared)
 
 
@@ -143,7 +145,10 @@ def _rounded_inputs(random: np.random.Generator, dot: Dot, p: int) -> Iterator[A
         ("inputs cut off", "zero", 2.0 ** (1 - fewer), 2.0),
     ):
         declared = ToyArithmetic.of(form, input_rounding=unit, unit_factor=factor)
-        machine, shorten = Machine(form, "nearest" if factor == 1 else "either", random=random), Machine(short, direction)
+        machine, shorten = (
+            Machine(form, "nearest" if factor == 1 else "either", random=random),
+            Machine(short, direction),
+        )
         truth, terms = dot.truth(declared), dot.terms(shorten.round(dot.x), shorten.round(dot.w))
         for name in ("one by one", "fused chain", "random tree", "positive, then negative", "worst next"):
             yield Answer(label, name, WAYS[name](terms, machine, random), truth, declared)
@@ -179,9 +184,8 @@ ILLEGITIMATE: dict[str, tuple[Callable[[Dot, int, np.random.Generator], Array], 
 
 
 def illegitimate(random: np.random.Generator, outputs: int) -> Iterator[Answer]:
-    for p in SIZES:
-        for kind in KINDS:
-            for name, (way, wider) in ILLEGITIMATE.items():
-                dot, form = draw(random, p, outputs, kind), toy_format(p)
-                declared = ToyArithmetic.of(form, toy_format(p + wider) if wider else None)
-                yield Answer("illegitimate", name, way(dot, p, random), dot.truth(declared), declared)
+    for p, kind in cases(random):
+        for name, (way, wider) in ILLEGITIMATE.items():
+            dot, form = draw(random, p, outputs, kind), toy_format(p)
+            declared = ToyArithmetic.of(form, toy_format(p + wider) if wider else None)
+            yield Answer("illegitimate", name, way(dot, p, random), dot.truth(declared), declared)

@@ -13,8 +13,8 @@ from convspec.reference import BatchNorm2d, InstanceNorm2d
 from convspec.reference.rounding import Bound
 from convspec.reference.sets import errors, statistics
 
-from .toy import KINDS, Array, Machine, ToyArithmetic, drawn, stored, toy_format
-from .toy_dots import SIZES, Answer
+from .toy import Array, Machine, ToyArithmetic, cases, drawn, stored, toy_format
+from .toy_dots import Answer
 from .toy_sums import Way, fused, one_by_one, positive_first, random_tree, worst_next
 
 COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16)
@@ -73,7 +73,7 @@ def moments(x: Array, machine: Machine, random: np.random.Generator) -> Iterator
         yield (f"two passes, {divide}", *_two_passes(x, machine, random, SUMS[name], divide))
         yield (f"one pass, {divide}", *_one_pass(x, machine, random, SUMS[name], divide))
     yield ("two passes, fused squares", *_two_passes(x, machine, random, fused, "divided"))
-    yield ("one pass, sum of squares less a square", *_one_pass_of_sums(x, machine, random, SUMS[name]))
+    yield ("one pass, of sums", *_one_pass_of_sums(x, machine, random, SUMS[name]))
     yield ("running, divided", *running(x, machine, reciprocal=False))
     yield ("running, times the reciprocal", *running(x, machine, reciprocal=True))
 
@@ -102,9 +102,9 @@ def _one_pass(x: Array, machine: Machine, random: np.random.Generator, way: Way,
 
 def _one_pass_of_sums(x: Array, machine: Machine, random: np.random.Generator, way: Way) -> tuple[Array, Array]:
     m, total = x.shape[1], way(x, machine, random)
-    of_mean = machine.round(machine.round(total * total) / m)
-    left = machine.round(way(x * x, machine, random) - of_mean)
-    return machine.round(total / m), np.maximum(machine.round(left / m), 0.0)
+    mean = machine.round(total / m)
+    left = machine.round(way(x * x, machine, random) - machine.round(total * mean))
+    return mean, np.maximum(machine.round(left / m), 0.0)
 
 
 def running(x: Array, machine: Machine, *, reciprocal: bool) -> tuple[Array, Array]:
@@ -123,22 +123,21 @@ def running(x: Array, machine: Machine, *, reciprocal: bool) -> tuple[Array, Arr
 
 
 def means_and_variances(random: np.random.Generator, outputs: int) -> Iterator[Answer]:
-    for p in SIZES:
-        for kind in KINDS:
-            x = sets_of(random, p, outputs, kind)
-            found = statistics(x, (1,))
-            mu, v = found.mean[:, 0], found.variance[:, 0]
-            for unit in machines(p, random):
-                dmu, dv = (d[:, 0] for d in errors(found, x.shape[1], unit.declared))
-                beyond = ~(x.shape[1] * (v + mu**2 + dv) < unit.declared.acc.largest / 2)
-                no, size = np.zeros(mu.shape, bool), np.full(mu.shape, np.inf)
-                of_mean, of_variance = (
-                    Truth.of(value, np.zeros_like(value), Bound(np.where(beyond, np.inf, d), no, beyond, size))
-                    for value, d in ((mu, dmu), (v, dv))
-                )
-                for way, mean, variance in moments(unit.read(x), unit.machine, random):
-                    yield Answer(unit.label, f"mean: {way}", mean, of_mean, unit.declared)
-                    yield Answer(unit.label, f"variance: {way}", variance, of_variance, unit.declared)
+    for p, kind in cases(random):
+        x = sets_of(random, p, outputs, kind)
+        found = statistics(x, (1,))
+        mu, v = found.mean[:, 0], found.variance[:, 0]
+        for unit in machines(p, random):
+            dmu, dv = (d[:, 0] for d in errors(found, x.shape[1], unit.declared))
+            beyond = ~(x.shape[1] * (v + mu**2 + dv) < unit.declared.acc.largest / 2)
+            no, size = np.zeros(mu.shape, bool), np.full(mu.shape, np.inf)
+            of_mean, of_variance = (
+                Truth.of(value, np.zeros_like(value), Bound(np.where(beyond, np.inf, d), no, beyond, size))
+                for value, d in ((mu, dmu), (v, dv))
+            )
+            for way, mean, variance in moments(unit.read(x), unit.machine, random):
+                yield Answer(unit.label, f"mean: {way}", mean, of_mean, unit.declared)
+                yield Answer(unit.label, f"variance: {way}", variance, of_variance, unit.declared)
 
 
 # Normalized outputs and running statistics.
@@ -156,23 +155,22 @@ def reciprocal_root(v: Array, eps: float, machine: Machine, random: np.random.Ge
 
 
 def normalized(random: np.random.Generator, outputs: int) -> Iterator[Answer]:
-    for p in SIZES:
-        for kind in KINDS:
-            x, form = sets_of(random, p, max(4, outputs // 4), kind), toy_format(p)
-            n, m = x.shape
-            eps = float(random.choice((0.02, 0.1, 0.5, 2.0**-5)))
-            w, b = (stored(random.standard_normal(n) * 2.0 ** random.integers(-4, 2), form) for _ in "wb")
-            narrow = np.float32
-            problem = InstanceNorm2d(
-                x=x.reshape(1, n, 1, m).astype(narrow), weight=w.astype(narrow), bias=b.astype(narrow), eps=eps
-            )
-            for unit in machines(p, random):
-                truth = _seen(problem.reference(), problem.judgement(unit.declared), (n, m))
-                for way, mean, variance in moments(unit.read(x), unit.machine, random):
-                    r = reciprocal_root(variance, eps, unit.machine, random)
-                    for form_, y in _applied(unit.read(x), mean, r, unit.read(w), unit.read(b), unit.machine):
-                        statistic = way.split(",")[0]
-                        yield Answer(unit.label, f"{form_}, {statistic}", unit.store.round(y), truth, unit.declared)
+    for p, kind in cases(random):
+        x, form = sets_of(random, p, max(4, outputs // 4), kind), toy_format(p)
+        n, m = x.shape
+        eps = float(random.choice((0.02, 0.1, 0.5, 2.0**-5)))
+        w, b = (stored(random.standard_normal(n) * 2.0 ** random.integers(-4, 2), form) for _ in "wb")
+        narrow = np.float32
+        problem = InstanceNorm2d(
+            x=x.reshape(1, n, 1, m).astype(narrow), weight=w.astype(narrow), bias=b.astype(narrow), eps=eps
+        )
+        for unit in machines(p, random):
+            truth = _seen(problem.reference(), problem.judgement(unit.declared), (n, m))
+            for way, mean, variance in moments(unit.read(x), unit.machine, random):
+                r = reciprocal_root(variance, eps, unit.machine, random)
+                for form_, y in _applied(unit.read(x), mean, r, unit.read(w), unit.read(b), unit.machine):
+                    statistic = way.split(",")[0]
+                    yield Answer(unit.label, f"{form_}, {statistic}", unit.store.round(y), truth, unit.declared)
 
 
 def _seen(value: Array, bound: Bound, shape: tuple[int, ...]) -> Truth:
@@ -193,31 +191,28 @@ def _applied(x: Array, mean: Array, r: Array, w: Array, b: Array, machine: Machi
 
 
 def running_statistics(random: np.random.Generator, outputs: int) -> Iterator[Answer]:
-    for p in SIZES:
-        for kind in KINDS:
-            x, form = sets_of(random, p, outputs, kind), toy_format(p)
-            n, m = x.shape
-            if m == 1:
-                continue
-            before = {
-                "running_mean": stored(random.standard_normal(n) * 2.0 ** random.integers(-2, 4), form),
-                "running_var": stored(np.abs(random.standard_normal(n)) * 2.0 ** random.integers(-2, 4), form),
-            }
-            a = float(random.choice((0.1, 0.5, 0.9, 1.0, 0.99)))
-            held: dict[str, Any] = {name: values.astype(np.float32) for name, values in before.items()}
-            problem = BatchNorm2d(
-                x=x.reshape(1, n, 1, m).astype(np.float32), training=True, momentum=a, **held
-            )
-            due = problem.references()
-            for unit in machines(p, random):
-                bounds = problem.judgements(unit.declared)
-                for way, mean, variance in moments(unit.read(x), unit.machine, random):
-                    unbiased = unit.machine.round(variance * unit.machine.round(np.array(m / (m - 1))))
-                    for name, statistic in (("running_mean", mean), ("running_var", unbiased)):
-                        truth = _seen(due[name], bounds[name], (n,))
-                        for update, new in _updated(unit.read(before[name]), statistic, a, unit.machine):
-                            title = f"{name}: {update}, {way.split(',')[0]}"
-                            yield Answer(unit.label, title, unit.store.round(new), truth, unit.declared)
+    for p, kind in cases(random):
+        x, form = sets_of(random, p, outputs, kind), toy_format(p)
+        n, m = x.shape
+        if m == 1:
+            continue
+        before = {
+            "running_mean": stored(random.standard_normal(n) * 2.0 ** random.integers(-2, 4), form),
+            "running_var": stored(np.abs(random.standard_normal(n)) * 2.0 ** random.integers(-2, 4), form),
+        }
+        a = float(random.choice((0.1, 0.5, 0.9, 1.0, 0.99)))
+        held: dict[str, Any] = {name: values.astype(np.float32) for name, values in before.items()}
+        problem = BatchNorm2d(x=x.reshape(1, n, 1, m).astype(np.float32), training=True, momentum=a, **held)
+        due = problem.references()
+        for unit in machines(p, random):
+            bounds = problem.judgements(unit.declared)
+            for way, mean, variance in moments(unit.read(x), unit.machine, random):
+                unbiased = unit.machine.round(variance * unit.machine.round(np.array(m / (m - 1))))
+                for name, statistic in (("running_mean", mean), ("running_var", unbiased)):
+                    truth = _seen(due[name], bounds[name], (n,))
+                    for update, new in _updated(unit.read(before[name]), statistic, a, unit.machine):
+                        title = f"{name}: {update}, {way.split(',')[0]}"
+                        yield Answer(unit.label, title, unit.store.round(new), truth, unit.declared)
 
 
 def _updated(before: Array, statistic: Array, a: float, machine: Machine) -> Iterator[tuple[str, Array]]:

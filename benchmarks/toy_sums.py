@@ -61,7 +61,9 @@ def pairwise(terms: Array, machine: Machine, random: np.random.Generator) -> Arr
 
 def lanes(terms: Array, machine: Machine, random: np.random.Generator) -> Array:
     """Four fused lanes from zero, added up at the end."""
-    return one_by_one(np.stack([fused(terms[:, k::4], machine, random) for k in range(min(4, terms.shape[1]))], 1), machine, random)
+    return one_by_one(
+        np.stack([fused(terms[:, k::4], machine, random) for k in range(min(4, terms.shape[1]))], 1), machine, random
+    )
 
 
 def smallest_first(terms: Array, machine: Machine, random: np.random.Generator) -> Array:

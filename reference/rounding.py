@@ -222,12 +222,12 @@ def dot_bound(
     as if its negative had been a term more, added exactly: both lengthen B, by F at most, and no addition is rounded
     that was not counted. F/(1 - (T-1)*u) covers both.
 
-    Inputs that are rounded first move the exact sum by at most q*P + `flushed`, with q = (1 + input_rounding)^2 - 1, and
-    so P, B and M. Read as zero they make them smaller.
+    Inputs that are rounded first move the exact sum by at most q*P + `flushed`, q = (1 + input_rounding)^2 - 1, and so
+    P, B and M. Read as zero they make them smaller.
 
     The rounding to the storage, which is to nearest, adds u_d*(|y| + E) and half a spacing. A bias may be added after a
-    first one, of y - b, whose modulus is at most M: u_d*(M + E) and half a spacing, or the smallest normal number that is
-    flushed, go through one addition and the second rounding; y - b may itself leave the range of the storage.
+    first one, of y - b, whose modulus is at most M: u_d*(M + E) and half a spacing, or the smallest normal number if
+    it is flushed, go through one addition and the second rounding; y - b may itself leave the range of the storage.
     Integers whose M fits the significand are summed exactly in every order.
     """
     out, acc = arithmetic.out, arithmetic.acc
@@ -244,7 +244,9 @@ def dot_bound(
     additions = np.maximum(terms - 1, 0)
     growth = 1 - additions * u
     slack = 1 + 4 * reference * (terms + 8)
-    underflow = terms * (2 * acc.smallest_normal if arithmetic.flush_to_zero else arithmetic.unit_factor * acc.spacing / 2)
+    underflow = terms * (
+        2 * acc.smallest_normal if arithmetic.flush_to_zero else arithmetic.unit_factor * acc.spacing / 2
+    )
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         most, within, of_products = magnitude, partial, products
         if arithmetic.input_rounding:
