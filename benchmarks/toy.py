@@ -32,14 +32,24 @@ class ToyArithmetic(Arithmetic):
     formats: tuple[Format, Format]  # storage, accumulator
 
     @classmethod
-    def of(cls, storage: Format, accumulator: Format | None = None, **more: float | bool) -> ToyArithmetic:
-        wide = accumulator or storage
-        names = {
-            "name": "toy",
-            "storage": storage.name,
-            "accumulator": "toy accumulator" if accumulator else storage.name,
-        }
-        return cls(**names, formats=(storage, wide), **more)  # type: ignore[arg-type]
+    def of(
+        cls,
+        storage: Format,
+        accumulator: Format | None = None,
+        *,
+        unit_factor: float = 1.0,
+        input_rounding: float = 0.0,
+        flush_to_zero: bool = False,
+    ) -> ToyArithmetic:
+        return cls(
+            name="toy",
+            storage=storage.name,
+            accumulator="wider" if accumulator else storage.name,
+            unit_factor=unit_factor,
+            input_rounding=input_rounding,
+            flush_to_zero=flush_to_zero,
+            formats=(storage, accumulator or storage),
+        )
 
     @property
     def out(self) -> Format:
