@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: conformance test check types spec cover sample power soak grades clean
+.PHONY: conformance test check types spec cover sample power soak grades soundness clean
 
 conformance: .venv/core  ## check the NumPy and the bundled C backend, and write the page
 	$(BIN)/pytest conformance/ --backend=numpy --backend=c
@@ -29,6 +29,9 @@ soak: .venv/full  ## ten seeds of the thorough profile on numpy, c and torch; go
 
 grades: .venv/full  ## docs/grades.md: how exactly numpy, c and torch compute, found from outside
 	$(BIN)/python -m convspec.conformance.grading --write docs/grades.md numpy c torch
+
+soundness: .venv/core  ## docs/soundness.md: the bounds, tried on toy machines; minutes
+	$(BIN)/python -m benchmarks.soundness --write docs/soundness.md
 
 cover: .venv/core  ## conformance/cover/*.json: the parameters that the sweep draws first; minutes, for each operation
 	$(BIN)/python -m convspec.conformance.cover $(OPS)

@@ -94,7 +94,7 @@ def _wider(random: np.random.Generator, dot: Dot, p: int) -> Iterator[Answer]:
     acc = toy_format(p + int(random.integers(1, 5)), least, int(random.choice((7, 10))))
     declared, machine, store = ToyArithmetic.of(form, acc), Machine(acc), Machine(form)
     truth, terms, products = dot.truth(declared), dot.terms(), dot.x * dot.w
-    for name in ("one by one", "fused chain", "random tree", "positive, then negative", "worst next"):
+    for name in ("one by one", "fused chain", "random tree", "positive then negative", "worst next"):
         way = WAYS[name]
         yield Answer("wider accumulator", name, store.round(way(terms, machine, random)), truth, declared)
         if dot.b is not None:
@@ -113,7 +113,7 @@ def _flushed(random: np.random.Generator, dot: Dot, p: int) -> Iterator[Answer]:
     for label, floor in (("flushed results", 0.0), ("flushed results and inputs", form.smallest_normal)):
         x, w, b = (None if a is None else np.where(np.abs(a) < floor, 0.0, a) for a in (dot.x, dot.w, dot.b))
         assert x is not None
-        for name in ("one by one", "fused chain", "random tree", "positive, then negative", "worst next"):
+        for name in ("one by one", "fused chain", "random tree", "positive then negative", "worst next"):
             terms = dot.terms(x, w, b)
             yield Answer(label, name, store.round(WAYS[name](terms, machine, random)), truth, declared)
         if b is not None and acc is not form:
@@ -130,7 +130,7 @@ def _directed(random: np.random.Generator, dot: Dot, p: int) -> Iterator[Answer]
     truth, terms = dot.truth(declared), dot.terms()
     for direction in ("zero", "up", "down", "either"):
         machine = Machine(acc, direction, random=random)
-        for name in ("one by one", "fused chain", "random tree", "positive, then negative", "worst next"):
+        for name in ("one by one", "fused chain", "random tree", "positive then negative", "worst next"):
             total = WAYS[name](terms, machine, random)
             actual = total if acc is form else Machine(form).round(total)
             yield Answer(f"directed: {direction}", name, actual, truth, declared)
@@ -150,7 +150,7 @@ def _rounded_inputs(random: np.random.Generator, dot: Dot, p: int) -> Iterator[A
             Machine(short, direction),
         )
         truth, terms = dot.truth(declared), dot.terms(shorten.round(dot.x), shorten.round(dot.w))
-        for name in ("one by one", "fused chain", "random tree", "positive, then negative", "worst next"):
+        for name in ("one by one", "fused chain", "random tree", "positive then negative", "worst next"):
             yield Answer(label, name, WAYS[name](terms, machine, random), truth, declared)
 
 

@@ -21,7 +21,7 @@ COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16)
 SUMS: dict[str, Way] = {
     "one by one": one_by_one,
     "random tree": random_tree,
-    "positive, then negative": positive_first,
+    "positive then negative": positive_first,
     "worst next": worst_next,
 }
 

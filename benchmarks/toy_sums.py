@@ -104,6 +104,6 @@ WAYS: dict[str, Way] = {
     "four fused lanes": lanes,
     "smallest first": smallest_first,
     "largest first": largest_first,
-    "positive, then negative": positive_first,
+    "positive then negative": positive_first,
     "worst next": worst_next,
 }

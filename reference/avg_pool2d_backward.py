@@ -86,7 +86,7 @@ class AvgPool2dBackward(Backward):
         A quotient costs two roundings, if 1/D is taken first, or none where D is a power of two. With B the sum of
         the |g|/D and M = (B + |y|)/2 as in rounding.dot_bound,
 
-            E = q * B' + (T-1)*u * (M + q*B') / (1 - (T-1)*u),  q = 2u + u^2, B' of the windows whose D is no power of 2.
+            E = q * B' + (T-1)*u * (M + q*B') / (1 - (T-1)*u),  q = 2u + u^2, B' where D is no power of two.
 
         Where all D of a pixel are equal a division after the sum is no worse. Integers over powers of two are multiples
         of 1/D for the largest D: where M * D fits the significand the sum is exact.
