@@ -119,8 +119,9 @@ HEAD = """# Are the bounds sound?
 Written by `python -m benchmarks.soundness --write {page}`, with seed {seed}. Legitimate implementations,
 simulated on toy machines of 3 to 8 significand bits with exponents from -6 to 7, are judged against the exact truth as
 the suite judges a backend. There a bound that holds to first order only does not hold. A ratio near 1 says that the
-bound is attained; of a variance and what is made of it, the bound allows for the worst way to compute it, in one pass. Last
-come wrong implementations on the same data: outputs of three bits or many terms, whose bounds say little, among them.
+bound is attained; of a variance and what is made of it, the bound allows for the worst way to compute it, in one pass.
+Last come wrong implementations on the same data: outputs of three bits or many terms, whose bounds say little, are
+among them.
 
 """
 
