@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: conformance test check types spec cover sample power soak grades numerics clean
+.PHONY: conformance test check types spec cover sample power soak grades numerics soundness clean
 
 conformance: .venv/core  ## check the NumPy and the bundled C backend, and write the page
 	$(BIN)/pytest conformance/ --backend=numpy --backend=c
@@ -32,6 +32,9 @@ grades: .venv/full  ## docs/grades.md: how exactly numpy, c and torch compute, f
 
 numerics: .venv/full  ## docs/numerics.md: its tables, measured anew
 	$(BIN)/python -m benchmarks.numerics_tables --write docs/numerics.md
+
+soundness: .venv/core  ## docs/soundness.md: the bounds, tried on toy machines; minutes
+	$(BIN)/python -m benchmarks.soundness --write docs/soundness.md
 
 cover: .venv/core  ## conformance/cover/*.json: the parameters that the sweep draws first; minutes, for each operation
 	$(BIN)/python -m convspec.conformance.cover $(OPS)

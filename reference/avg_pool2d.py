@@ -104,7 +104,10 @@ class AvgPool2d(Op):
         """The sum's bound without products (see rounding.dot_bound), divided by D.
 
         A division by a power of two is exact. Another one costs at most two roundings: of the quotient, or of 1/D and
-        of the product, before or after the sum. Hence E = (T-1)*u*M / (1 - (T-1)*u) / D * (1 + 2u) + 2u * B / D.
+        of the product, together q = 2u + u^2. After the sum they enlarge its error by 1 + q and move it by q*|sum|;
+        before, they move each term by q times its size, and so B and M by q*B, before it is added. Either is less than
+        E = ((T-1)*u*(M + q*B) / (1 - (T-1)*u) + q*B) / D. What underflows is a local error of each term and of the
+        quotient, with flushing of each addition too, and of each input.
         """
         x = np.asarray(self.x, np.float64)
         d, out, acc, u = self.divisor, arithmetic.out, arithmetic.acc, arithmetic.unit
@@ -112,16 +115,21 @@ class AvgPool2d(Op):
         partial = (magnitude + np.abs(total)) / 2
         additions = np.maximum(terms - 1, 0)
         power_of_two = np.broadcast_to(np.frexp(d)[0] == 0.5, total.shape)
-        with np.errstate(invalid="ignore", over="ignore"):
-            error = additions * u * partial / (1 - additions * u) / d * (1 + 2 * u)
-            error = error + np.where(power_of_two, 0.0, 2 * u * magnitude / d)
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            growth = 1 - additions * u
+            divided = np.where(power_of_two, 0.0, (2 * u + u * u) * magnitude)
+            error = (additions * u * (partial + divided) / growth + divided) / d
+            if arithmetic.flush_to_zero:
+                error = error + (2 * terms * acc.smallest_normal / growth + terms * out.smallest_normal / d)
+            else:
+                error = error + (terms + 1) * (arithmetic.unit_factor * acc.spacing / 2) / growth
+            error = np.where(growth > 0, error, np.inf)
+            beyond = error * d
             if arithmetic.widens:
                 error = error + out.unit * (np.abs(total) / d + error)
             reference = BETTER_THAN_DOUBLE if self.dtype == np.float64 else FORMATS["float64"].unit
-            error = error + (terms + 2) * reference * magnitude / d + (terms + 1) * acc.spacing / 2 + out.spacing / 2
-            if arithmetic.flush_to_zero:
-                error = error + terms * (2 * acc.smallest_normal + out.smallest_normal)
-            overflows: Mask = ~(partial + error < acc.largest)
+            error = error + (terms + 2) * reference * magnitude / d + out.spacing / 2
+            overflows: Mask = ~(partial + beyond < acc.largest)
         error = np.where(magnitude == 0, 0.0, error)
         bound = Bound(error, magnitude == 0, overflows, np.abs(total / d) + magnitude / d, terms)
         exact = power_of_two & (partial <= 2.0**acc.p) if is_whole(self.x) else np.zeros(total.shape, bool)

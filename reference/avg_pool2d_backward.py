@@ -86,7 +86,7 @@ class AvgPool2dBackward(Backward):
         A quotient costs two roundings, if 1/D is taken first, or none where D is a power of two. With B the sum of
         the |g|/D and M = (B + |y|)/2 as in rounding.dot_bound,
 
-            E = 2u * B' + (T-1)*u * (M + 2u*B') / (1 - (T-1)*u),    B' over the windows whose D is no power of two.
+            E = q * B' + (T-1)*u * (M + q*B') / (1 - (T-1)*u),  q = 2u + u^2, B' where D is no power of two.
 
         Where all D of a pixel are equal a division after the sum is no worse. Integers over powers of two are multiples
         of 1/D for the largest D: where M * D fits the significand the sum is exact.
@@ -99,14 +99,16 @@ class AvgPool2dBackward(Backward):
             self.collected(a)[0] for a in (g / d, share, np.where(power, 0.0, share), (g != 0).astype(np.float64))
         )
         partial, additions = (magnitude + np.abs(y)) / 2, np.maximum(terms - 1, 0)
-        with np.errstate(invalid="ignore", over="ignore"):
-            error = 2 * u * rough + additions * u * (partial + 2 * u * rough) / (1 - additions * u)
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            growth, rough = 1 - additions * u, (2 * u + u * u) * rough
+            error = rough + (additions * u * (partial + rough) + 2 * terms * acc.spacing) / growth
+            if arithmetic.flush_to_zero:
+                error = error + terms * (3 * acc.smallest_normal / growth + out.smallest_normal)
+            error = np.where(growth > 0, error, np.inf)
             if arithmetic.widens:
                 error = error + out.unit * (np.abs(y) + error)
             reference = BETTER_THAN_DOUBLE if self.dtype == np.float64 else FORMATS["float64"].unit
-            error = error + (terms + 2) * reference * magnitude + 2 * terms * acc.spacing + out.spacing / 2
-            if arithmetic.flush_to_zero:
-                error = error + terms * (3 * acc.smallest_normal + out.smallest_normal)
+            error = error + (terms + 2) * reference * magnitude + out.spacing / 2
             overflows: Mask = ~(d.max(initial=1) * (partial + error) < acc.largest)
         error = np.where(magnitude == 0, 0.0, error)
         bound = Bound(error, magnitude == 0, overflows, np.abs(y) + magnitude, terms)

@@ -92,7 +92,9 @@ def judgement(problem: Problem, arithmetic: Arithmetic) -> Bound:
     size = np.where(np.isfinite(y), np.abs(y), 0.0)
     tolerance = zero if exact else (_three(arithmetic.unit_factor * arithmetic.out.unit) + _three(2.0**-53)) * size
     if not exact:
-        tolerance = np.where(size > 0, tolerance + arithmetic.out.spacing / 2 + arithmetic.acc.spacing / 2, 0.0)
+        tolerance = np.where(
+            size > 0, tolerance + arithmetic.unit_factor * arithmetic.out.spacing / 2 + arithmetic.acc.spacing / 2, 0.0
+        )
     if arithmetic.flush_to_zero:
         tolerance = np.where(size > 0, tolerance + arithmetic.out.smallest_normal / keep, 0.0)
     return Bound(tolerance, tolerance == 0, no | (1 / keep >= arithmetic.out.largest), 2 * size)

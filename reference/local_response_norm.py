@@ -122,9 +122,11 @@ class LocalResponseNorm(Op):
     def judgement(self, arithmetic: Arithmetic) -> Bound:
         """How far x * D^-beta, D = k + alpha/size * S, may be off.
 
-        S is a sum of T <= size squares, good to (T+1)u relatively in any order, and the product with alpha/size costs
-        two more: D is good to rel = ((T+3)*u*alpha*S/size + 2u*D)/D. The power changes by beta*rel*(1+rel), and a
-        logarithm and an exponential good to 2 ulp each add (4 + 2*beta*|ln D|)*u: E = |y|*(expm1(that) + 2u). A wider
+        S is a sum of T <= size squares, with T roundings in any order; the product with alpha/size costs three more,
+        and the addition of k, itself rounded, one: D is good to rel = (g(size+5)*alpha*S/size + (2u + u^2)*k) / D, with
+        g(n) = n*u/(1 - n*u). Its power is off by a factor of (1 - rel)^-beta at most. A logarithm and an exponential
+        good to 2 ulp each, 4u, and the rounded product of the former with a rounded beta move the exponent by
+        ((1+u)^6 - 1)*beta*(|ln D| - ln(1 - rel)) and the power by 4u: E = |y|*(exp(that)*(1+4u)*(1+2u) - 1). A wider
         accumulator is rounded once at the end. Where a square or D leaves the range, nothing is demanded.
 
         Zero gives zero; beta = 0, or alpha = 0 with k = 1, gives x.
@@ -135,10 +137,13 @@ class LocalResponseNorm(Op):
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             squares = self.neighbours(x * x)
             d = self.k + self.alpha / self.size * squares
-            floor = lost(arithmetic) * (self.alpha + 1) * (self.size + 1)  # squares that underflow
-            rel = ((self.size + 3) * u * self.alpha * squares / self.size + 2 * u * d + floor) / d
-            power = self.beta * rel * (1 + rel) + (4 + 2 * self.beta * np.abs(np.log(d))) * u
-            error = np.abs(y) * (np.expm1(power) + 2 * u)
+            floor = lost(arithmetic) * ((self.alpha + 1) * (self.size + 1) + squares)  # squares or alpha/size underflow
+            roundings = (self.size + 5) * u
+            growth = roundings / (1 - roundings) if roundings < 1 else np.inf
+            rel = (growth * self.alpha / self.size * squares + (2 * u + u * u) * self.k + floor) / d
+            shift = -np.log1p(-np.minimum(rel, 1.0))  # of ln D, infinite where D may be lost altogether
+            power = self.beta * (shift + np.expm1(6 * np.log1p(u)) * (np.abs(np.log(d)) + shift))
+            error = np.abs(y) * np.expm1(power + np.log1p(4 * u) + np.log1p(2 * u))
             if arithmetic.widens:
                 error = error + out.unit * (np.abs(y) + error)
             unit = BETTER_THAN_DOUBLE if self.dtype == np.float64 else FORMATS["float64"].unit

@@ -109,10 +109,13 @@ def inverse_deviation(
 def judgement(problem: Normalization, arithmetic: Arithmetic, off: tuple[Array, Array] | None = None) -> Bound:
     """How far (x - mu)*r*weight + bias, r = (v + eps)^-1/2, may be off.
 
-    dr is that of inverse_deviation. Centred: E = |w|*(|x-mu|*(dr + 3u*(r+dr)) + dmu*(r+dr)*(1+3u)) + u*|y|. Folded into
-    x*a + (bias - mu*a) with a = r*w, which passes too: u*(|w|*(r+dr)*(|x| + 2|mu|)*(1+4u) + |bias|) more. A wider
-    accumulator is rounded once at the end. Where m*(v + mu^2) comes near the end of the range, nothing is
-    demanded, nor where r is beyond that of a narrower format in which it is declared to be kept.
+    dr is that of inverse_deviation. Centred, with z = |x-mu| and three roundings c = (1+u)^3 - 1 before the last:
+    e = |w|*(z*(dr + c*(r+dr)) + dmu*(r+dr)*(1+c)). Folded into x*a + (bias - mu*a) with a = r*w, which passes too:
+    u*(|w|*(r+dr)*(|x| + 2|mu|)*(1+4u) + |bias|) more: x*a has two roundings, mu*a three, of which
+    c covers what multiplies dmu. The last addition makes of e E = (1+u)*e + u*|y|. A wider accumulator is rounded once
+    at the end. What underflows, of z*r, of its product with w or of a: once each. Where subnormals are flushed, w and
+    bias may be read as zero. Where m*(v + mu^2 + dv) comes near the end of the range, nothing is demanded, nor where r
+    is beyond that of a narrower format in which it is declared to be kept.
 
     `off` is dmu and dv; by default those of one set of elements. A mean and a variance that are given are not off.
 
@@ -133,11 +136,14 @@ def judgement(problem: Normalization, arithmetic: Arithmetic, off: tuple[Array, 
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         r, dr, dmu = inverse_deviation(mu, v, eps, (dmu, dv), arithmetic)
         most = r + dr
-        error = w * (np.abs(x - found.mean) * (dr + 3 * u * most) + dmu * most * (1 + 3 * u)) + u * np.abs(y)
+        three, z = u * (3 + 3 * u + u * u), np.abs(x - found.mean)
+        error = w * (z * (dr + three * most) + dmu * most * (1 + three))
         error = error + u * (w * most * (np.abs(x) + 2 * mu) * (1 + 4 * u) + np.abs(bias))
+        error = error + flush * (w * most + w + 2 + (z + dmu) * (1 + most if arithmetic.flush_to_zero else 1))
+        error = (1 + u) * error + u * np.abs(y)
         if arithmetic.widens:
             error = error + out.unit * (np.abs(y) + error)
-        error = error + flush * (w * most + w + 2) + out.spacing / 2
+        error = error + out.spacing / 2
         # The reference: two sums of m terms in the order of NumPy, and a handful of operations more.
         unit = BETTER_THAN_DOUBLE if problem.dtype == np.float64 else FORMATS["float64"].unit
         size = w * r * (np.abs(x) + found.modulus) + np.abs(bias)
@@ -148,7 +154,7 @@ def judgement(problem: Normalization, arithmetic: Arithmetic, off: tuple[Array, 
         if given:  # no sum of squares, but outputs of any size before the weight
             overflows = ~((np.abs(x) + mu) * np.maximum(most, 1) < acc.largest) | ~(reach < acc.largest)
         else:
-            squares = ~(sets.count * (v + mu**2) < acc.largest / 2)
+            squares = ~(sets.count * (v + mu**2 + dv) < acc.largest / 2)
             error = np.where(squares, np.inf, error)  # of an infinite variance zeros are left, or NaN
             overflows = squares | ~(reach < acc.largest)
         if arithmetic.statistics:

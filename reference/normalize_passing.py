@@ -48,11 +48,14 @@ def passed_on(problem: Normalization, off: Array, arithmetic: Arithmetic) -> Bou
         dmu, dv = dmu + drift, dv + swing
         r, dr, dmu = inverse_deviation(most.mean, v, eps, (dmu, dv), arithmetic)
         root = r + dr
-        error = w * (np.abs(x - found.mean) * (dr + 3 * u * root) + (dmu + d) * root * (1 + 3 * u)) + u * np.abs(y)
-        error = error * (1 + u) + u * (w * root * (np.abs(x) + d + 2 * most.mean) * (1 + 4 * u) + np.abs(bias))
+        three, z = u * (3 + 3 * u + u * u), np.abs(x - found.mean)
+        error = w * (z * (dr + three * root) + (dmu + d) * root * (1 + three))
+        error = error + u * (w * root * (np.abs(x) + d + 2 * most.mean) * (1 + 4 * u) + np.abs(bias))
+        error = error + flush * (w * root + w + 2 + (z + dmu + d) * (1 + root if arithmetic.flush_to_zero else 1))
+        error = (1 + u) * error + u * np.abs(y)
         if arithmetic.widens:
             error = error + out.unit * (np.abs(y) + error)
-        error = error + flush * (w * root + w + 2) + out.spacing / 2
+        error = error + out.spacing / 2
         size = w * r * (np.abs(x) + d + most.modulus) + np.abs(bias)
         error = error + (sets.count + 16) * FORMATS["float64"].unit * size
         error = np.where(np.isnan(error), np.inf, error)

@@ -236,49 +236,75 @@ def dot_bound(
     Let L be the sum of the absolute local errors. Products contribute at most u*P, P = B - |b| (nothing with a
     fused multiply-add). A tree has at most T-1 additions of two non-zero operands; the exact sum of the computed
     operands of one of them is a subset sum plus errors already counted, so at most M + L in modulus with
-    M = (B + |y|)/2, the largest partial sum over all orders. Hence L <= u*P + (T-1)*u*(M + L). With rounding to
-    nearest also L <= T*u*B (Jeannerod and Rump 2013). Adding an exact zero is exact: padding and sparsity do not
-    count. The final rounding of a wider accumulator adds u_d*(|y| + E), and one more u_d*M where a bias may be
-    added after it. Integers whose M fits the significand are summed exactly in every order.
+    M = (B + |y|)/2, the largest partial sum over all orders. What underflows, F, is one more local error: half a
+    spacing of each product, a whole one where a unit truncates (an addition is exact there); with flushing the smallest
+    normal number of each of the 2T-1 operations. Hence L <= u*P + (T-1)*u*(M + L) + F. Adding an exact zero is exact:
+    padding and sparsity do not count.
+
+    With rounding to nearest also L <= T*u*B + F*(1 + (T-1)*u). Without underflow that is Jeannerod and Rump (2013); an
+    error by underflow of a product, fused or not, is as if its exact value had been off by it, and a flushed addition
+    as if its negative had been a term more, added exactly: both lengthen B, by F at most, and no addition is rounded
+    that was not counted. F/(1 - (T-1)*u) covers both.
+
+    Inputs that are rounded first move the exact sum by at most q*P + `flushed`, q = (1 + input_rounding)^2 - 1, and so
+    P, B and M. Read as zero they make them smaller.
+
+    The rounding to the storage, which is to nearest, adds u_d*(|y| + E) and half a spacing. A bias may be added after a
+    first one, of y - b, whose modulus is at most M: u_d*(M + E) and half a spacing, or the smallest normal number if
+    it is flushed, go through one addition and the second rounding; y - b may itself leave the range of the storage.
+    Integers whose M fits the significand are summed exactly in every order.
     """
     out, acc = arithmetic.out, arithmetic.acc
     u = arithmetic.unit
     signed = np.broadcast_to(np.asarray(bias, np.float64), value.shape)
-    bias = np.abs(bias) if np.any(bias) else 0.0
+    biased = bool(np.any(bias))
+    bias = np.abs(bias) if biased else 0.0
     size = np.abs(value)
     total = size + magnitude
     partial = total / 2
-    products = magnitude - bias if np.any(bias) else magnitude
+    products = magnitude - bias if biased else magnitude
     reference = FORMATS["float64"].unit if reference_unit is None else reference_unit
     # What depends on the number of terms alone is made first: it is the same for all images.
     additions = np.maximum(terms - 1, 0)
     growth = 1 - additions * u
     slack = 1 + 4 * reference * (terms + 8)
+    underflow = terms * (
+        2 * acc.smallest_normal if arithmetic.flush_to_zero else arithmetic.unit_factor * acc.spacing / 2
+    )
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        error = products * (u / growth)
-        error += partial * (additions * u / growth)
+        most, within, of_products = magnitude, partial, products
+        if arithmetic.input_rounding:
+            moved = (2 * arithmetic.input_rounding + arithmetic.input_rounding**2) * products + flushed
+            most, within, of_products = magnitude + moved, partial + moved, products + moved
+        error = of_products * (u / growth)
+        error += within * (additions * u / growth)
+        stretched = 1 / growth
         if np.any(growth <= 0):
             error = np.where(growth > 0, error, np.inf)
+            stretched = np.where(growth > 0, stretched, 1 + additions * u)
         if arithmetic.unit_factor == 1:
-            np.minimum(error, magnitude * (terms * u), out=error)
-        if arithmetic.input_rounding:
-            q = 2 * arithmetic.input_rounding + arithmetic.input_rounding**2
-            error = error * (1 + q) + q * products
-        if arithmetic.widens:
-            after = np.where(bias > 0, partial, 0.0)
-            error = error + out.unit * (size + error) + out.unit * after
+            np.minimum(error, most * (terms * u), out=error)
+        error += underflow * stretched
+        error += moved if arithmetic.input_rounding else flushed
         error *= slack
+        if arithmetic.widens:
+            error += out.spacing / 2
+            if biased:
+                least = out.smallest_normal if arithmetic.flush_to_zero else out.spacing / 2
+                error += np.where(bias > 0, (out.unit * (within + error) + least) * (1 + u), 0.0)
+            error += out.unit * (size + error)
+        else:
+            error += out.spacing / 2
         error += magnitude * ((terms + 2) * reference)
-        error += terms * (acc.spacing / 2) + out.spacing / 2
-        if arithmetic.flush_to_zero:
-            error += 2 * terms * acc.smallest_normal
-        error += flushed
     empty = magnitude == 0
     error[empty] = 0.0
+    overflows = _overflow(partial, error, acc)
+    if biased and arithmetic.widens:
+        overflows |= _overflow(np.abs(value - signed), error, out) & (bias > 0)
     forced = np.zeros(value.shape, bool)
     if whole and not (arithmetic.input_rounding and np.any(magnitude > 1 / arithmetic.input_rounding)):
         forced = partial <= 2.0**acc.p
-    bound = Bound(error, empty, _overflow(partial, error, acc), total, terms)
+    bound = Bound(error, empty, overflows, total, terms)
     return forced_where(forced, bound, value, arithmetic, signed)
 
 

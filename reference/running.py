@@ -85,12 +85,13 @@ def truths(problem: BatchNorm) -> dict[str, tuple[Array, Array]]:
 def judgements(problem: BatchNorm, arithmetic: Arithmetic, off: tuple[Array, Array] | None) -> dict[str, Bound]:
     """How far (1-a)*before + a*s may be off, s being the mean or the stored variance; `off` is dmu and dv, of a step.
 
-    ds = dmu for the mean, and (dv + 3u*v)*m/(m-1) for the variance: a product, a division and the rounding of their
-    factor. Then no path from `before` or s to the result has more than four roundings (of a as a number, of 1-a, of the
-    product and of the sum; or of a, of s - before, of the product and of the sum): E = a*ds + g(4)*(|before| + a*(|s| +
-    ds)). 16-bit statistics may be updated in their own format: then u is its unit, here and, if they are declared to be
-    kept in it, once more for s; the last rounding of a wider accumulator adds u_d*(|new| + E). Underflow costs half the
-    spacing of subnormal numbers of that format, for each of the two products and for s.
+    ds = dmu for the mean, and (dv + c*(v + dv))*m/(m-1) for the variance, c = (1+u)^3 - 1: a product, a division and
+    the rounding of their factor. Then no path from `before` or s to the result has more than four roundings (of a as a
+    number, of 1-a, of the product and of the sum; or of a, of s - before, of the product and of the sum): E = a*ds +
+    ((1+u)^4 - 1)*(|before| + a*(|s| + ds)). 16-bit statistics may be updated in their own format: then u is its unit,
+    here and, if they are declared to be kept in it, once more for s; the last rounding of a wider accumulator adds
+    u_d*(|new| + E). Underflow costs half the spacing of subnormal numbers of that format, for each of the two products
+    and for s.
 
     Nothing may change where nothing is updated, nor where a = 0: 1*before + 0*s and before + 0*(s - before) are exact.
     """
@@ -103,7 +104,7 @@ def judgements(problem: BatchNorm, arithmetic: Arithmetic, off: tuple[Array, Arr
     dmu, dv = (d.ravel() for d in off)
     times, over = _correction(problem)
     widest = max(u, out.unit)
-    four = 4 * widest / (1 - 4 * widest)
+    three, four = (1 + u) ** 3 - 1, (1 + widest) ** 4 - 1
     narrow = FORMATS[arithmetic.statistics] if arithmetic.statistics else None
     unit = BETTER_THAN_DOUBLE if problem.dtype == np.float64 else FORMATS["float64"].unit
     bounds = {}
@@ -112,7 +113,11 @@ def judgements(problem: BatchNorm, arithmetic: Arithmetic, off: tuple[Array, Arr
         rough = (m + 16) * unit * found.modulus.ravel()
         size = {
             "running_mean": (mu, dmu, rough),
-            "running_var": (v * times / over, (dv + 3 * u * v) * times / over, 4 * (m + 16) * unit * v + 2 * rough**2),
+            "running_var": (
+                v * times / over,
+                (dv + three * (v + dv)) * times / over,
+                4 * (m + 16) * unit * v + 2 * rough**2,
+            ),
         }
         for name in names:
             statistic, ds, reference = size[name]
@@ -123,7 +128,7 @@ def judgements(problem: BatchNorm, arithmetic: Arithmetic, off: tuple[Array, Arr
             if arithmetic.widens:
                 error = error + out.unit * (new + error)
             error = error + 4 * lost(arithmetic) + out.spacing
-            overflows = ~(m * (v + mu**2) < acc.largest / 2) | ~(before + statistic + ds < acc.largest)
+            overflows = ~(m * (v + mu**2 + dv) < acc.largest / 2) | ~(before + statistic + ds < acc.largest)
             frozen = np.full(new.shape, a == 0) & ~overflows
             bounds[name] = Bound(np.where(frozen, 0.0, error), frozen, overflows, new + before + a * statistic)
     return bounds

@@ -111,37 +111,63 @@ def _harmonic(most: int) -> Array:
     return np.concatenate([[0.0], np.cumsum(1 / np.arange(1, most + 1))])
 
 
+NOTHING_KNOWN = 1e300  # instead of infinity: of a set of zeros it makes zero
+
+
 def errors(found: Statistics, count: int | Array, arithmetic: Arithmetic) -> tuple[Array, Array]:
     """How far the mean and the variance of sets of `count` elements may be off, whichever way they are computed.
 
-    The mean as a sum in any order, divided before or after (2u): dmu <= g(m-1)*M + 2u*A. As a running mean (Welford),
-    whose k-th value times k is a partial sum: dmu <= u*((m+1+2H)*M + 2A).
+    A division is two roundings where it is a product with a rounded 1/m: of sums q = 2u + u^2, in Welford's steps, with
+    the difference that is divided, c = (1+u)^3 - 1.
 
-    The variance as the mean of (x - mu)^2: dv <= g(m+6)*(v + dmu^2) + dmu^2. Running: dv <= g(m+6)*v +
-    2e*sqrt(v*(1 + H/m))*(1 + g(m+6)) + e^2*(1 + g(m+6)) with e = u*((m+2+2H)*M + 4X). In one pass, as mean(x^2) - mu^2
-    with q = v + mu^2: dv <= g(m+2)*q + 2|mu|*dmu + dmu^2 + 2u*mu^2 + u*(v + g(m+2)*q): this is what passes; the others
-    are better. What underflows adds a spacing to each mean and four to each variance.
+    Mean. As a sum in any order, divided before or after (see avg_pool2d): dmu <= g(m-1)*(M + q*A) + q*A. Running, as
+    mu_k = mu_(k-1) + (x_k - mu_(k-1))/k (Welford): its error times k, E_k, obeys E_k <= (1+u)*(1 + c/(k-1))*E_(k-1) +
+    (1+u)*c*|x_k - mu_(k-1)| + u*|k*mu_k|. k*mu_k is a partial sum, at most m*M; all factors together are less than
+    G = exp((m-1)*u + c*H); and the |x_k| add up to m*A, the |mu_(k-1)| to H*m*M at most. Hence dmu <= G*((m-1)*u*M +
+    (1+u)*c*(A + H*M)), and no mean on the way is off by more than e = G*((m-1)*u*M + 2*(1+u)*c*X).
+
+    Variance. As the mean of (x - mu)^2, whose mean is v + dmu^2 where mu is off by dmu, with at most m+4 roundings
+    each: dv <= dmu^2 + g(m+4)*(v + dmu^2). Running: the products (x_k - mu_(k-1))*(x_k - mu_k) are not negative and add
+    up to m*v; differences off by e change them by b = 2e*sqrt(v*(1 + H/m)) + e^2 on average, by Cauchy and Schwarz:
+    dv <= b + g(m+4)*(v + b). In one pass, as mean(x^2) - mu^2: with s = g(m+2)*(v + mu^2) of the squares and
+    t = (1+u)*(|mu| + dmu)^2 - mu^2 of the other, dv <= s + t + u*(v + s + t). This passes; the others are better.
+
+    Underflow is a local error like the others: f, half a spacing (a whole one where a unit truncates), of a division,
+    m of them where each element is divided, enlarged by what follows. Where subnormal numbers are flushed f is the
+    smallest normal number, of every operation, and of every input: differences from the mean are then off by 2f more.
     """
     m, u = count, arithmetic.unit
     harmonic = _harmonic(int(np.max(m)))[np.asarray(m, np.int64)]
     mu, v = np.abs(found.mean), found.variance
     partial = (found.modulus + mu) / 2
+    q, c = 2 * u + u * u, u * (3 + 3 * u + u * u)
 
     def g(k: int | Array) -> Any:
-        return np.where(k * u < 1, k * u / (1 - k * u), np.inf)
+        return np.where(np.multiply(k, u) < 1, k * u / np.maximum(1 - np.multiply(k, u), u * u), NOTHING_KNOWN)
 
+    flush = arithmetic.flush_to_zero
+    f = lost(arithmetic) if flush else arithmetic.unit_factor * arithmetic.acc.spacing / 2
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        summed = g(m - 1) * partial + 2 * u * found.modulus
-        running = u * ((m + 1 + 2 * harmonic) * partial + 2 * found.modulus)
-        mean = np.maximum(summed, running)
-        e = u * ((m + 2 + 2 * harmonic) * partial + 4 * found.largest)
-        q = v + mu**2
-        two_passes = g(m + 6) * (v + summed**2) + summed**2
-        welford = g(m + 6) * v + (2 * e * np.sqrt(v * (1 + harmonic / m)) + e**2) * (1 + g(m + 6))
-        squares = g(m + 2) * q
-        one_pass = squares + 2 * mu * mean + mean**2 + 2 * u * mu**2 + u * (v + squares)
+        summing, every = g(m - 1), g(m + 4)
+        growth = np.exp((m - 1) * u + c * harmonic)
+        underflow = ((m + 1) * f) * np.maximum(1 + summing, growth)
+        divided = q * found.modulus
+        summed = summing * (partial + divided) + divided
+        steps, c = (m - 1) * u * partial, (1 + u) * c
+        mean = np.maximum(summed, growth * (steps + c * (found.modulus + harmonic * partial))) + underflow
+        e = growth * (steps + 2 * c * found.largest) + underflow
+        summed = summed + underflow
+        if flush:
+            summed, e = summed + 2 * f, e + 2 * f
+        square = summed**2 + (2 * f * np.sqrt(v) if flush else 0.0)
+        two_passes = square + every * (v + square)
+        b = 2 * e * np.sqrt(v * (1 + harmonic / m)) + e**2
+        welford = b + every * (v + b)
+        s = g(m + 2) * (v + mu**2)
+        t = (1 + u) * (mu + mean) ** 2 - mu**2
+        one_pass = s + t + u * (v + s + t)
         variance = np.maximum(np.maximum(two_passes, welford), one_pass)
-    return mean + lost(arithmetic), variance + 4 * lost(arithmetic)
+    return mean, variance + (m + 3) * f * (1 + every)
 
 
 def lost(arithmetic: Arithmetic) -> float:
