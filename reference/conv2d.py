@@ -106,11 +106,21 @@ class Conv2d(Op):
         return hi.reshape(self.output_shape()), lo.reshape(self.output_shape())
 
     def judgement(self, arithmetic: Arithmetic) -> Bound:
-        bound = judge_dot(*self._factors(), arithmetic, self.dtype, products=self.products(), by_image=True)
+        bound = judge_dot(
+            *self._factors(), arithmetic, self.dtype, products=self.products(), by_image=True, taps=self.taps
+        )
         return self.transformed(bound, as_float(self.x), arithmetic)
 
     def likely_errors(self, arithmetic: Arithmetic) -> dict[str, Array]:
-        return {"y": likely_dot(*self._factors(), arithmetic, by_image=True)}
+        return {"y": likely_dot(*self._factors(), arithmetic, by_image=True, taps=self.taps)}
+
+    def taps(self) -> Array:
+        """(I, J): how many products an output adds up that are not with zeros of the padding."""
+        rows, columns = (
+            axis.inside.sum(axis=1) if self.padding_mode == "zeros" else np.full(axis.count, axis.taps)
+            for axis in self.axes
+        )
+        return np.multiply.outer(rows * float(self.weight.shape[1]), columns)
 
     def _factors(self) -> Factors:
         bias = None if self.bias is None else as_float(self.bias)[:, None, None]

@@ -38,28 +38,28 @@ def judge_dot(
     *,
     products: Array | None = None,
     by_image: bool = False,
+    taps: Callable[[], Array] | None = None,
 ) -> Bound:
     """The bound of an operation `multiply(x, weight) + bias`, where `multiply` is bilinear.
 
     The magnitude is the same operation on absolute values, the number of terms the same on indicators of non-zeros.
     `products`: `multiply(x, weight)`, where it is known. `by_image`: images, along the first axis of x and of the
-    result, are multiplied alike and apart, so that the terms of one without zeros are those of all.
+    result, are multiplied alike and apart, so that the terms of one without zeros are those of all. `taps`: how many
+    products each output adds up, of a shape that stretches to it; those are the terms where no factor is zero.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         value = multiply(x, weight) if products is None else products
         magnitude = multiply(np.abs(x), np.abs(weight))
-    terms = _terms(multiply, x, weight, by_image)
-    shift: Array | float = 0.0
+    terms = _terms(multiply, x, weight, by_image, taps)
     if bias is not None:
         value, magnitude, terms = value + bias, magnitude + np.abs(bias), terms + (bias != 0)
-        shift = np.broadcast_to(bias, value.shape)
     unit = BETTER_THAN_DOUBLE if dtype == np.float64 else FORMATS["float64"].unit
     bound = dot_bound(
         value,
         magnitude,
         terms,
         arithmetic,
-        bias=shift,
+        bias=0.0 if bias is None else bias,
         whole=is_whole(x, weight, bias),
         reference_unit=unit,
         flushed=_flushed(multiply, x, weight, bias, arithmetic),
@@ -104,20 +104,25 @@ def likely_dot(
     *,
     products: Array | None = None,
     by_image: bool = False,
+    taps: Callable[[], Array] | None = None,
 ) -> Array:
     """The standard deviation of the error of `multiply(x, weight) + bias`, by `variance_of`; as in `judge_dot`."""
     with np.errstate(over="ignore", invalid="ignore"):
         value = multiply(x, weight) if products is None else products
-        squares, terms = multiply(x**2, weight**2), _terms(multiply, x, weight, by_image)
+        squares, terms = multiply(x**2, weight**2), _terms(multiply, x, weight, by_image, taps)
         if bias is None:
             return np.sqrt(variance_of(value, squares, terms, arithmetic))
         value, squares, terms = value + bias, squares + bias**2, terms + (bias != 0)
         return np.sqrt(variance_of(value, squares, terms, arithmetic, bias))
 
 
-def _terms(multiply: Multiply, x: Array, weight: Array, by_image: bool) -> Array:
+def _terms(
+    multiply: Multiply, x: Array, weight: Array, by_image: bool, taps: Callable[[], Array] | None = None
+) -> Array:
     """How many products of two non-zeros each output adds up; float32 counts to 2^24, far beyond what is drawn."""
     seen, used = x != 0, weight != 0
+    if taps is not None and seen.all() and used.all():
+        return taps()
     narrow = np.float32 if x.size < 2**24 and weight.size < 2**24 else np.float64
     if by_image and x.shape[0] > 1 and seen.all():
         seen = seen[:1]

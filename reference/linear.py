@@ -64,11 +64,15 @@ class Linear(Op):
         return exact_dot(as_float(self.x)[:, None], as_float(self.weight)[None], bias)
 
     def judgement(self, arithmetic: Arithmetic) -> Bound:
-        bound = judge_dot(*self._factors(), arithmetic, self.dtype, by_image=True)
+        bound = judge_dot(*self._factors(), arithmetic, self.dtype, by_image=True, taps=self.taps)
         return self.transformed(bound, as_float(self.x), arithmetic)
 
     def likely_errors(self, arithmetic: Arithmetic) -> dict[str, Array]:
-        return {"y": likely_dot(*self._factors(), arithmetic, by_image=True)}
+        return {"y": likely_dot(*self._factors(), arithmetic, by_image=True, taps=self.taps)}
+
+    def taps(self) -> Array:
+        """(1, 1): how many products an output adds up."""
+        return np.full((1, 1), float(self.x.shape[1]))
 
     def _factors(self) -> Factors:
         bias = None if self.bias is None else as_float(self.bias)

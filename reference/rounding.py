@@ -256,15 +256,15 @@ def dot_bound(
     """
     out, acc = arithmetic.out, arithmetic.acc
     u = arithmetic.unit
-    signed = np.broadcast_to(np.asarray(bias, np.float64), value.shape)
-    biased = bool(np.any(bias))
+    signed, biased = bias, bool(np.any(bias))
     bias = np.abs(bias) if biased else 0.0
     size = np.abs(value)
     total = size + magnitude
     partial = total / 2
     products = magnitude - bias if biased else magnitude
     reference = FORMATS["float64"].unit if reference_unit is None else reference_unit
-    # What depends on the number of terms alone is made first: it is the same for all images.
+    # What depends on the number of terms alone is made first: it is the same for all images. `slack` is what the
+    # reference may be off in the figures that these are multiplied by.
     additions = np.maximum(terms - 1, 0)
     growth = 1 - additions * u
     slack = 1 + 4 * reference * (terms + 8)
@@ -276,36 +276,36 @@ def dot_bound(
         if arithmetic.input_rounding:
             moved = (2 * arithmetic.input_rounding + arithmetic.input_rounding**2) * products + flushed
             most, within, of_products = magnitude + moved, partial + moved, products + moved
-        error = of_products * (u / growth)
-        error += within * (additions * u / growth)
+        error = of_products * (slack * u / growth)
+        error += within * (slack * additions * u / growth)
         stretched = 1 / growth
         if np.any(growth <= 0):
             error = np.where(growth > 0, error, np.inf)
             stretched = np.where(growth > 0, stretched, 1 + additions * u)
         if arithmetic.unit_factor == 1:
-            np.minimum(error, most * (terms * u), out=error)
-        error += underflow * stretched
-        error += moved if arithmetic.input_rounding else flushed
-        error *= slack
+            np.minimum(error, most * (slack * terms * u), out=error)
+        error += slack * underflow * stretched + (0.0 if arithmetic.widens else out.spacing / 2)
+        if arithmetic.input_rounding:
+            error += moved * slack
+        elif arithmetic.flush_to_zero:
+            error += flushed * slack
         if arithmetic.widens:
             error += out.spacing / 2
             if biased:
                 least = out.smallest_normal if arithmetic.flush_to_zero else out.spacing / 2
                 error += np.where(bias > 0, (out.unit * (within + error) + least) * (1 + u), 0.0)
             error += out.unit * (size + error)
-        else:
-            error += out.spacing / 2
         error += magnitude * ((terms + 2) * reference)
     empty = magnitude == 0
-    error[empty] = 0.0
+    if empty.any():
+        error[empty] = 0.0
     overflows = _overflow(partial, error, acc)
     if biased and arithmetic.widens:
         overflows |= _overflow(np.abs(value - signed), error, out) & (bias > 0)
-    forced = np.zeros(value.shape, bool)
-    if whole and not (arithmetic.input_rounding and np.any(magnitude > 1 / arithmetic.input_rounding)):
-        forced = partial <= 2.0**acc.p
     bound = Bound(error, empty, overflows, total, terms)
-    return forced_where(forced, bound, value, arithmetic, signed)
+    if not whole or (arithmetic.input_rounding and np.any(magnitude > 1 / arithmetic.input_rounding)):
+        return bound
+    return forced_where(partial <= 2.0**acc.p, bound, value, arithmetic, signed)
 
 
 def forced_where(forced: Mask, bound: Bound, value: Array, arithmetic: Arithmetic, bias: Array | float = 0.0) -> Bound:
@@ -339,5 +339,7 @@ def is_whole(*arrays: npt.NDArray[Any] | None) -> bool:
 
 def _whole(array: npt.NDArray[Any]) -> bool:
     values = np.asarray(array, np.float64)
+    if values.size and not float(values.flat[0]).is_integer():  # of most that are not, the first is none
+        return False
     with np.errstate(invalid="ignore"):
         return bool(np.all(np.rint(values) == values) and np.all(np.isfinite(values)))
