@@ -37,7 +37,8 @@ class Row:
     def add(self, answer: Answer) -> None:
         ok, ratio = accepted(answer.actual, answer.truth, answer.declared)
         self.outputs += ok.size
-        self.worst = max(self.worst, float(ratio.max(initial=0.0)))
+        judged = ratio[(ratio <= 1) | ~ok]  # others are flushed or beyond the range: no error that was to be bounded
+        self.worst = max(self.worst, float(judged.max(initial=0.0)))
         bad = np.argwhere(~ok)
         self.violations += len(bad)
         if len(bad) and not self.first:
