@@ -55,6 +55,10 @@ NORMS = ("batch_norm2d", "layer_norm", "group_norm")  # those that have gradient
 MODES = {"zeros": "constant", "replicate": "replicate", "reflect": "reflect", "circular": "circular"}
 
 
+# Does oneDNN multiply bfloat16 on this processor? Where PyTorch does not say, it is taken to.
+PAIRS_OF_BFLOAT16 = bool(getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)())
+
+
 class Torch(Gradients):
     """Every operation by the functional of its name; padding that it cannot take itself is padded first."""
 
@@ -65,9 +69,8 @@ class Torch(Gradients):
     # the gradients of its normalizations, which are computed in it element by element where images are strided, and
     # added up in it for weight and bias. The gradients of its float16 convolutions are sums of what single taps and
     # images gave, rounded to float16, and those of its 16-bit poolings are added up window by window in the images' own
-    # format.
-    # The instruction that multiplies pairs of bfloat16 (vdpbf16ps, by way of oneDNN) reads subnormals as zero and
-    # leaves none.
+    # format. On processors for which oneDNN has no bfloat16 its gradients of bfloat16 convolutions are such sums too.
+    # On others the instruction that multiplies pairs of bfloat16 (vdpbf16ps) reads subnormals as zero and leaves none.
     arithmetic: Any = (
         {
             (op, d): replace(Arithmetic.ieee(d), name="16-bit statistics", statistics=d)
@@ -78,12 +81,14 @@ class Torch(Gradients):
             (op, d): replace(Arithmetic.ieee(d), name="16-bit sums", accumulator=d)
             for op, d in (
                 ("conv2d_backward", "float16"),
+                *(() if PAIRS_OF_BFLOAT16 else [("conv2d_backward", "bfloat16")]),
                 *((f"{pool}_pool2d_backward", d) for pool in ("avg", "max") for d in ("float16", "bfloat16")),
             )
         }
         | {
             (op, "bfloat16"): replace(Arithmetic.ieee("bfloat16"), name="flushed subnormals", flush_to_zero=True)
             for op in ("convolve2d", "conv2d", "conv2d_backward", "linear", "linear_backward")
+            if PAIRS_OF_BFLOAT16
         }
     )
 
