@@ -120,7 +120,7 @@ class Conv2d(Op):
             axis.inside.sum(axis=1) if self.padding_mode == "zeros" else np.full(axis.count, axis.taps)
             for axis in self.axes
         )
-        return np.multiply.outer(rows * float(self.weight.shape[1]), columns)
+        return np.asarray(np.multiply.outer(rows * float(self.weight.shape[1]), columns))
 
     def _factors(self) -> Factors:
         bias = None if self.bias is None else as_float(self.bias)[:, None, None]

@@ -83,8 +83,8 @@ def _through_product(problem: Any, off: Array, before: Bound, arithmetic: Arithm
     magnitude = multiply(x, np.abs(weight)) + np.abs(bias)
     terms = multiply((x > 0).astype(np.float64), (weight != 0).astype(np.float64)) + (bias != 0)
     passed = np.where(np.isnan(passed), np.inf, passed) * (1 + (terms + 2) * UNIT64)
-    bound = dot_bound(np.abs(y) + passed, magnitude, terms, arithmetic, bias=np.abs(bias))
-    bound = problem.transformed(bound, x, arithmetic)
+    direct = dot_bound(np.abs(y) + passed, magnitude, terms, arithmetic, bias=np.abs(bias))
+    bound: Bound = problem.transformed(direct, x, arithmetic)
     zero = (terms == 0) & (bound.tolerance == 0)
     return replace(bound, tolerance=passed + bound.tolerance, forced=zero, size=np.abs(y) + magnitude)
 
