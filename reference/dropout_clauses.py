@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from . import dropping, rules
 from .dropout_statistics import kept, posed, seeds
+from .measured import Measured
 from .op import CORE, STRICT, Run, Sides, edge, example, law, rule
 from .pick import Pick
 from .rounding import format_of
@@ -51,7 +52,9 @@ def kept_values_are_divided_by_one_minus_p(self: Problem, run: Run, pick: Pick) 
     # Nothing is kept of 512 draws with a probability of 0.8^512 < 1e-49.
     y = run(posed(self, (16, 32), p, self.seed, x))
     largest = np.unravel_index(int(np.argmax(y.value)), y.shape)
-    return y[largest].rearranged(np.atleast_1d), np.array([float(due)])
+    # Of the decimal p, not of the binary one beside it; and the reference is off by three roundings in float64.
+    off = due * (2.0**-54 / (1 - p) + 3 * 2.0**-53)
+    return y[largest].rearranged(np.atleast_1d), Measured(np.array([float(due)]), off)
 
 
 @law("DO-07, LAW-A2", STRICT)

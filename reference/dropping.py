@@ -101,7 +101,7 @@ def judgement(problem: Problem, arithmetic: Arithmetic) -> Bound:
 
 
 def _three(u: float) -> float:
-    return (1 + u) * (1 + u) / (1 - u) - 1
+    return u * (3 + u) / (1 - u)
 
 
 def _odds(problem: Problem) -> str:

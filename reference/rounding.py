@@ -7,6 +7,7 @@ fused multiply-add and wider accumulator; each constant is forced by the derivat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -52,6 +53,11 @@ FORMATS = {
         Format("bfloat16", 8, -126, float(2.0**127 * (2 - 2.0**-7))),
     )
 }
+
+
+def raised(u: float, power: int) -> float:
+    """(1+u)^power - 1, for units of float64 too, of which 1 + u is 1."""
+    return math.expm1(power * math.log1p(u))
 
 
 @cache

@@ -16,7 +16,7 @@ from .dot import BETTER_THAN_DOUBLE, as_float
 from .normalize import FORTY_DIGITS, decimals, moments, pair
 from .op import Op, Shape
 from .pick import Pick
-from .rounding import FORMATS, Arithmetic, Bound, format_of
+from .rounding import FORMATS, Arithmetic, Bound, format_of, raised
 from .sets import Array, Sets, found_in, held, lost
 
 Tensor = npt.NDArray[Any]
@@ -104,7 +104,7 @@ def judgements(problem: BatchNorm, arithmetic: Arithmetic, off: tuple[Array, Arr
     dmu, dv = (d.ravel() for d in off)
     times, over = _correction(problem)
     widest = max(u, out.unit)
-    three, four = (1 + u) ** 3 - 1, (1 + widest) ** 4 - 1
+    three, four = raised(u, 3), raised(widest, 4)
     narrow = FORMATS[arithmetic.statistics] if arithmetic.statistics else None
     unit = BETTER_THAN_DOUBLE if problem.dtype == np.float64 else FORMATS["float64"].unit
     bounds = {}

@@ -130,7 +130,8 @@ def errors(found: Statistics, count: int | Array, arithmetic: Arithmetic) -> tup
     each: dv <= dmu^2 + g(m+4)*(v + dmu^2). Running: the products (x_k - mu_(k-1))*(x_k - mu_k) are not negative and add
     up to m*v; differences off by e change them by b = 2e*sqrt(v*(1 + H/m)) + e^2 on average, by Cauchy and Schwarz:
     dv <= b + g(m+4)*(v + b). In one pass, as mean(x^2) - mu^2: with s = g(m+2)*(v + mu^2) of the squares and
-    t = (1+u)*(|mu| + dmu)^2 - mu^2 of the other, dv <= s + t + u*(v + s + t). This passes; the others are better.
+    t = dmu*(2|mu| + dmu) + u*(|mu| + dmu)^2 of the other, dv <= s + t + u*(v + s + t). This passes; the others are
+    better.
 
     Underflow is a local error like the others: f, half a spacing (a whole one where a unit truncates), of a division,
     m of them where each element is divided, enlarged by what follows. Where subnormal numbers are flushed f is the
@@ -164,7 +165,7 @@ def errors(found: Statistics, count: int | Array, arithmetic: Arithmetic) -> tup
         b = 2 * e * np.sqrt(v * (1 + harmonic / m)) + e**2
         welford = b + every * (v + b)
         s = g(m + 2) * (v + mu**2)
-        t = (1 + u) * (mu + mean) ** 2 - mu**2
+        t = mean * (2 * mu + mean) + u * (mu + mean) ** 2
         one_pass = s + t + u * (v + s + t)
         variance = np.maximum(np.maximum(two_passes, welford), one_pass)
     return mean, variance + (m + 3) * f * (1 + every)
