@@ -123,6 +123,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     cells: list[Cell] = ours.finish(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
     statuses = {c.status for c in cells}
+    if not ours.exercised and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED  # 5: a verdict on nothing is none
     if "error" in statuses and not statuses & (FAILING - {"error"}) and exitstatus == pytest.ExitCode.TESTS_FAILED:
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR  # 3: the suite's own fault
 
@@ -131,7 +133,9 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
     session = config.stash.get(SESSION, None)
     if session is None:
         return
-    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+    if session.started and not session.is_worker and not session.exercised:
+        terminalreporter.write_line("nothing was exercised: every case lies outside what the backend says it supports")
+    elif exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
         terminalreporter.write_line(f"nothing selected: {session.options.selection()}")
     if session.started and not session.is_worker:
         summarise(session, terminalreporter)

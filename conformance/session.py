@@ -193,6 +193,11 @@ class Session:
             write_summary(self.folder.path)
         return self.cells
 
+    @property
+    def exercised(self) -> bool:
+        """Was any clause tried on anything?"""
+        return any(cell.status not in ("unsupported", "not run") for cell in self.cells)
+
     def close(self) -> None:
         self.folder.close()
 

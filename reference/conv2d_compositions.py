@@ -202,7 +202,7 @@ def circular_obeys_the_convolution_theorem(problem: Conv2d, run: Run, pick: Pick
 def powers_of_two_factor_out(problem: Conv2d, run: Run, pick: Pick) -> Sides | None:
     """Halving the filters halves the result bit for bit, as long as nothing underflows or overflows."""
     half = (problem.weight / 2).astype(problem.dtype)
-    if not np.array_equal(half * 2, problem.weight):
+    if run.convention("repeatable") == "false" or not np.array_equal(half * 2, problem.weight):
         return None
     plain = problem.but(bias=None)
     whole = run.values(plain)

@@ -79,11 +79,12 @@ class Measured:
         known = factor.value if isinstance(factor, Measured) else np.asarray(factor, np.float64)
 
         def error() -> Array:
-            lost = np.abs(two_product(self.value, known)[1])
-            if not isinstance(factor, Measured):
-                return np.asarray(self.tolerance * np.abs(known) + lost)
-            here, there = self.tolerance, factor.tolerance
-            return np.asarray(here * np.abs(known) + there * np.abs(self.value) + here * there + lost)
+            lost, here = np.abs(two_product(self.value, known)[1]), self.tolerance
+            there = factor.tolerance if isinstance(factor, Measured) else np.zeros(())
+            with np.errstate(invalid="ignore"):
+                off = here * np.abs(known) + there * np.abs(self.value) + here * there + lost
+            # What may be anything may be so times zero too: an infinity among the answers makes a NaN of it.
+            return np.where(np.isposinf(here) | np.isposinf(there), np.inf, off)
 
         with np.errstate(invalid="ignore", over="ignore"):
             return Measured(self.value * known, error)

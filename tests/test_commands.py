@@ -278,6 +278,14 @@ def test_known_deviations_do_not_fail_the_run(tmp_path: Path) -> None:
     assert "FIXED  bad.py  relu.within_the_bound" in result.stdout
 
 
+def test_a_verdict_on_nothing_is_exit_code_5(tmp_path: Path) -> None:
+    none = RELU.format(body="return problem.x") + "\n    def supports(self, problem):\n        return False\n"
+    (tmp_path / "none.py").write_text(none)
+    result = suite(tmp_path, "--backend=none.py", "--profile=smoke", "--op=relu")
+    assert result.returncode == 5, result.stdout
+    assert "nothing was exercised: every case lies outside what the backend says it supports" in result.stdout
+
+
 def test_the_command_line_tool(tmp_path: Path) -> None:
     result = run(tmp_path, BIN / "convspec", "run", "--backend", "numpy", "--profile", "smoke", "--op", "relu")
     assert result.returncode == 0, result.stdout + result.stderr

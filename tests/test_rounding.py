@@ -230,6 +230,14 @@ def test_measured_arithmetic_encloses_what_may_be() -> None:
         assert encloses(total, [sum(x[0] for x in row) for row in rows], [sum(x[1] for x in row) for row in rows])
 
 
+def test_what_may_be_anything_stays_so() -> None:
+    anything = Measured(np.array([1.0, np.nan, np.inf]), np.inf)
+    for factor in (0.0, Measured(np.zeros(3)), Measured(np.zeros(3), 1.0), np.array([0.0, 2.0, np.inf])):
+        with np.errstate(invalid="ignore"):
+            assert np.isposinf((anything * factor).tolerance).all()
+            assert np.isposinf((anything * factor + 1.0).tolerance).all()
+
+
 def test_measured_arithmetic_is_exact_on_integers() -> None:
     random = np.random.default_rng(6)
     values = random.integers(-(2**20), 2**20, (4, 5, 6)).astype(np.float64)

@@ -54,6 +54,39 @@ class Sorts:
         return rounded(np.sort(seen.reshape(*seen.shape[:4], seen.shape[4] * seen.shape[5]))[..., -1], problem)
 
 
+class AddsBackwardsWithWeights:
+    """Two passes from the first element to the last, and with a weight or a bias, in another kernel, the other way."""
+
+    dtypes = ("float32",)
+
+    def layer_norm(self, problem: Any) -> Any:
+        return self._normalized(problem, problem.x.shape[: -problem.axes])
+
+    def group_norm(self, problem: Any) -> Any:
+        return self._normalized(problem, (len(problem.x), problem.groups))
+
+    def _normalized(self, problem: Any, sets: tuple[int, ...]) -> Tensor:
+        problem.validate()
+        if not problem.x.size:
+            return problem.x.copy()
+        rows = problem.x.reshape(*sets, -1)
+        plain = problem.weight is None and problem.bias is None
+        columns = (problem.x.shape[1], 1, 1) if problem.name == "group_norm" else problem.x.shape[-problem.axes :]
+
+        def mean(values: Tensor) -> Tensor:
+            total = np.zeros(values.shape[:-1], problem.dtype)
+            for k in range(values.shape[-1])[:: 1 if plain else -1]:
+                total = total + values[..., k]
+            return (total / problem.dtype.type(values.shape[-1]))[..., None]
+
+        with np.errstate(all="ignore"):
+            centred = rows - mean(rows)
+            y = centred / np.sqrt(mean(centred * centred) + problem.dtype.type(problem.eps))
+            y = y.reshape(problem.x.shape)
+            y = y if problem.weight is None else y * problem.weight.reshape(columns)
+            return y if problem.bias is None else y + problem.bias.reshape(columns)
+
+
 class AnswersNegativeZeros:
     """Zeros come back with a sign."""
 
@@ -239,6 +272,7 @@ LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
     (MultipliesByTheReciprocal, ("avg_pool2d",)),
     (DividesBeforeItAdds, ("avg_pool2d",)),
     (Sorts, ("max_pool2d",)),
+    (AddsBackwardsWithWeights, ("layer_norm", "group_norm")),
     (AnswersNegativeZeros, ("relu",)),
     (IgnoresNaN, ("max_pool2d", "relu")),
     (DividesByTheWindow, ("avg_pool2d", "stack")),

@@ -204,7 +204,7 @@ LEGAL_SUMS: tuple[tuple[type, tuple[str, ...]], ...] = (
     (AddsInBlocks, ("conv2d", "linear")),
     (AddsInPairs, ("conv2d", "linear", "locally_connected2d")),
     (AddsTheLargestFirst, ("linear",)),
-    (AddsInAnyOrder, ("linear",)),
+    (AddsInAnyOrder, ("conv2d", "linear")),
     (FusesMultiplyAndAdd, ("conv2d", "linear", "locally_connected2d")),
     (AccumulatesInMoreBits, ("conv2d", "linear")),
     (MultipliesMatrices, ("conv2d",)),
