@@ -77,7 +77,8 @@ def the_mask_does_not_see_the_values(self: Problem, run: Run, pick: Pick) -> Sid
     other = pick.one_of(("larger", "negative", "random"))
     first = posed(self, shape, p, self.seed)
     x = {"larger": first.x * 8, "negative": -first.x, "random": pick.data(1).array(first.x.shape)}[other]
-    x = np.where(x == 0, np.ones((), self.dtype), x)
+    # Zeros say nothing, nor does what may be flushed to zero.
+    x = np.where(np.abs(np.asarray(x, np.float64)) < format_of(self.dtype).smallest_normal, np.ones((), self.dtype), x)
     return kept(run, first.but(x=x)) * 1.0, kept(run, first) * 1.0
 
 
