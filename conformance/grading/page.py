@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
 
 from convspec.conformance.session import environment
 from convspec.reference.rounding import FORMATS
@@ -66,8 +69,16 @@ def _lines(done: list[Graded]) -> Iterator[str]:
         yield from _backend(graded)
     facts = environment()
     yield "\n## Measured on\n"
-    yield f"{facts['processor']}, {facts['operating system'].split()[-1]}, Python {facts['python']}."
+    machine = facts["operating system"].split()[-1]
+    yield f"{facts['processor']}, {machine}{_vectors()}, Python {facts['python']}."
     yield TAIL
+
+
+def _vectors() -> str:
+    """The vectors of the processor, by which libraries choose their kernels: the widest that NumPy found."""
+    has = cast(dict[str, dict[str, list[str]]], np.show_config(mode="dicts"))["SIMD Extensions"]
+    found = [*has.get("baseline", []), *has.get("found", [])]
+    return f" with vectors up to {found[-1]}" if found else ""
 
 
 def _backend(graded: Graded) -> Iterator[str]:
