@@ -72,9 +72,9 @@ class MaxPool2d(Op):
     def larger_inputs_give_no_smaller_outputs(self, run: Run, pick: Pick) -> Sides | None:
         """It is monotone, and no output moves further than the inputs do."""
         lower = np.minimum(self.x, _backwards(self.x))
-        rise = run.values(self) - run.values(self.but(x=lower))
+        rise = run(self) - run(self.but(x=lower))  # off by what may have been flushed
         most = np.max(np.asarray(self.x, np.float64) - np.asarray(lower, np.float64), initial=0)
-        return np.clip(rise, 0, most), rise
+        return rise.like(np.clip(rise.value, 0, most)), rise
 
     @law("LAW-P2")
     def monotone_functions_commute(self, run: Run, pick: Pick) -> Sides | None:
