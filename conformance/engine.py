@@ -234,7 +234,7 @@ class Engine:
         return describe(found, dtype)
 
     def _shrunk(self, trial: Trial, found: Found) -> Found:
-        from .shrink import shrink  # takes Hypothesis with it, which a run without failures does not need
+        from .shrink import WAITING, shrink  # takes Hypothesis with it, which a run without failures does not need
 
         # The first failures of an operation are shrunk with care; a backend that fails everything, quickly.
         calls = self.settings.shrink_calls if self._failed[trial.backend.key, trial.op.name] < CAREFUL else HASTY_CALLS
@@ -258,7 +258,7 @@ class Engine:
                 trial.dtype,
                 found.budget,
                 most_calls=min(self.settings.shrink_calls, calls),
-                most_seconds=HANG_SECONDS if hangs else self.settings.shrink_seconds,
+                most_seconds=HANG_SECONDS / WAITING if hangs else self.settings.shrink_seconds,
             )
         violation = tried_on(trial, ReplayPick(shrunk.choices, trial.dtype, found.budget))
         if violation is None or _elements(violation, None) > found.first_elements:

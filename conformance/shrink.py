@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 KEY = b"convspec"
 
+# How many times as long a search may last as it may compute: a backend in another process is waited for.
+WAITING = 4
+
 # A case with this many more input elements is still preferred if it is simpler in everything else.
 CLOSE = 4
 
@@ -72,13 +75,14 @@ def shrink(
     best: tuple[int, list[int]] | None = None
     last: list[tuple[int, list[int]]] = []
     calls = 0
-    deadline = time.monotonic() + most_seconds
+    # Of this process's own time, so that a busy machine finds the same case; where it waits, not for ever.
+    deadline, patience = time.process_time() + most_seconds, time.monotonic() + WAITING * most_seconds
 
     @st.composite
     def cases(draw: st.DrawFn) -> tuple[int | None, list[int]]:
         nonlocal calls
         pick = _HypothesisPick(draw, dtype, budget)
-        if calls >= most_calls or time.monotonic() > deadline:
+        if calls >= most_calls or time.process_time() > deadline or time.monotonic() > patience:
             return None, []
         calls += 1
         return fails(pick), pick.choices
