@@ -4,26 +4,86 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+KINDS = (".py", ".c", ".h", ".toml", ".json")
+
+# What finds out or tells, and decides no verdict.
+TELLING = (
+    "conformance/grading",
+    *(f"conformance/{name}.py" for name in ("replay", "reproduce", "script", "shrink", "spec_pages", "terminal")),
+)
 
 
-def fingerprint(*folders: str, but: tuple[str, ...] = ()) -> str:
-    """Sixteen hexadecimal digits that change with any source or data file in these folders, those in `but` left out.
+@cache
+def of_operation(op: str, *also: str) -> str:
+    """Sixteen hexadecimal digits that change with what decides a verdict on an operation, and with these places.
 
-    Of Python it is the program that counts: comments, docstrings and line breaks may change.
+    That is the engine and the adapters as a whole, of the specification the modules that the operation's own takes in,
+    of the stored rows its own. A law of another operation may change.
     """
+    rows = {path for path in _files("conformance/cover") if path.suffix == ".json"}
+    telling = {path for path in _files("conformance") if path.relative_to(ROOT).as_posix().startswith(TELLING)}
+    shared = (set(_files("adapters", "conformance")) - rows - telling) | {ROOT / "reference/__init__.py"}
+    own = {path for path in rows if path.stem == op}
+    return _digest((taken_in([*shared, ROOT / f"reference/{op}.py"]) - telling) | own | set(_files(*also)))
+
+
+def taken_in(paths: Iterable[Path]) -> set[Path]:
+    """These files and the modules of the project that they import, those import, and so on.
+
+    What a package's __init__ imports is left out: it takes in everything, and names reach their module through others.
+    """
+    seen: set[Path] = set()
+    left = list(paths)
+    while left:
+        path = left.pop()
+        if path not in seen:
+            seen.add(path)
+            if path.suffix == ".py" and path.name != "__init__.py":
+                left += _imported(path)
+    return seen
+
+
+@cache
+def _imported(path: Path) -> tuple[Path, ...]:
+    found: list[Path] = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        module = (node.module or "").split(".") if node.module else []
+        if node.level:
+            folder = path.parents[node.level - 1]
+        elif module[:1] == ["convspec"]:
+            folder, module = ROOT, module[1:]
+        else:
+            continue
+        place = folder.joinpath(*module)
+        names = [place.with_suffix(".py"), *(place / f"{alias.name}.py" for alias in node.names)]
+        found += (name for name in names if name.exists())
+    return tuple(found)
+
+
+def _files(*places: str) -> Iterator[Path]:
+    for place in places:
+        inside = sorted((ROOT / place).rglob("*"))
+        yield from (path for path in inside or [ROOT / place] if path.suffix in KINDS)
+
+
+def _digest(paths: Iterable[Path]) -> str:
     whole = hashlib.sha256()
-    for folder in folders:
-        for path in sorted((ROOT / folder).rglob("*")):
-            name = path.relative_to(ROOT).as_posix()
-            if path.suffix in (".py", ".c", ".h", ".toml", ".json") and not name.startswith(but):
-                whole.update(name.encode() + (_program(path) if path.suffix == ".py" else path.read_bytes()))
+    for path in sorted(paths):
+        name = path.relative_to(ROOT).as_posix()
+        whole.update(name.encode() + (_program(path) if path.suffix == ".py" else path.read_bytes()))
     return whole.hexdigest()[:16]
 
 
+@cache
 def _program(path: Path) -> bytes:
+    """What counts of Python: comments, docstrings and line breaks may change."""
     tree = ast.parse(path.read_text("utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:

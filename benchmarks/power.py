@@ -4,8 +4,8 @@
 
 Runs every backend of the gallery of known bugs (tests/broken/known) and every legal one (tests/broken/legal.py) in the
 default profile in float32, each on its own operations, clause by clause in the order of the specification until one
-fails. What is done is kept in build/power/ under a fingerprint of the sources, so that a run that was stopped goes on
-where it was, and a changed suite begins anew. Then docs/power.md is written.
+fails. What is done is kept in build/power/ under a fingerprint of what decides on its operation, so that a run that was
+stopped goes on where it was, and what has changed begins anew. Then docs/power.md is written.
 """
 
 from __future__ import annotations
@@ -25,14 +25,18 @@ from tests.broken.known import KNOWN
 from tests.broken.legal import LEGAL
 from tests.detection import Result, subjects, tried
 
-from .fingerprint import ROOT, fingerprint
+from .fingerprint import ROOT, of_operation
 from .power_page import page
 
-SOURCES = ("reference", "adapters", "conformance", "tests/broken")
-BUT = ("conformance/grading",)  # finds out, and judges nothing
+ALSO = ("tests/broken", "conformance/shrink.py")  # the bugs, and what makes their cases small
 
 
-def unit(seed: int, op: str, wanted: list[tuple[str, str]], file: Path) -> list[Result]:
+def kept_in(op: str) -> Path:
+    """Where the results of an operation are kept, as long as nothing changes that decides on it."""
+    return ROOT / "build/power" / f"{op}-{of_operation(op, *ALSO)}.jsonl"
+
+
+def unit(seed: int, op: str, wanted: list[tuple[str, str]]) -> list[Result]:
     """All backends of one operation with one seed: their problems and truths are made once."""
     profile = PROFILES["default"]
     engine = Engine(Settings(profile=profile, examples=profile.examples, seed=seed))
@@ -40,7 +44,7 @@ def unit(seed: int, op: str, wanted: list[tuple[str, str]], file: Path) -> list[
     for kind, id, backend in subjects(op):
         if (kind, id) in wanted:
             result = tried(engine, kind, id, op, backend)
-            with file.open("a") as out:
+            with kept_in(op).open("a") as out:
                 out.write(json.dumps(asdict(result)) + "\n")
             results.append(result)
     return results
@@ -71,10 +75,9 @@ def main() -> int:
     parser.add_argument("--half", choices=("development", "held-out"), help="known bugs of one half only")
     parser.add_argument("--page", default="docs/power.md", help="the page to write; empty for none")
     asked = parser.parse_args()
-    file = ROOT / "build/power" / f"{fingerprint(*SOURCES, but=BUT)}.jsonl"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    kept = load(file)
     ops = sorted({op for bug in KNOWN for op in bug.ops} | {op for _, ops in LEGAL for op in ops})
+    (ROOT / "build/power").mkdir(parents=True, exist_ok=True)
+    kept = {key: result for op in ops for key, result in load(kept_in(op)).items()}
     with ProcessPoolExecutor(asked.jobs) as pool:
         jobs = {}
         for seed in range(asked.seeds):
@@ -87,7 +90,7 @@ def main() -> int:
                     and (asked.half is None or id in half(asked.half))
                 ]
                 if left:
-                    jobs[pool.submit(unit, seed, op, left, file)] = f"seed {seed} {op}"
+                    jobs[pool.submit(unit, seed, op, left)] = f"seed {seed} {op}"
         for number, job in enumerate(as_completed(jobs), 1):
             results = job.result()
             known = [r for r in results if r.kind == "known"]

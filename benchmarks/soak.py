@@ -5,8 +5,8 @@
 A unit is a seed, an operation and a dtype: one run of the suite, as a user would start it, on numpy, c and torch
 together, so that problems, truths and bounds are made once for all. A unit that is done is a line of docs/soak.jsonl,
 so that a soak that was stopped goes on where it was, on another day or another machine; docs/soak.md is written from
-it. What was run on sources that have changed since is kept and told apart by its fingerprint. Anything but a pass or a
-deviation declared beforehand is shown, and is the exit status.
+it. Units of operations whose sources have changed since are run anew: a line holds the fingerprint of what decides a
+verdict on its operation. Anything but a pass or a deviation declared beforehand is shown, and is the exit status.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ from convspec.reference import SPECIFIED
 from convspec.reference.rounding import FORMATS
 from convspec.reports.record import read_run
 
-from .fingerprint import ROOT, fingerprint
+from .fingerprint import ROOT, of_operation
 
 LEDGER, PAGE = ROOT / "docs/soak.jsonl", ROOT / "docs/soak.md"
 BACKENDS = ("numpy", "c", "torch")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
+# Several runs at once: libraries that start a thread per core would get in each other's way. And oneDNN compiles a
+# kernel for each shape that it does not remember; a thorough run has more shapes than the 1,024 of its default.
+LEAN = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "20000"}
 FINE = ("pass", "deviation", "unsupported", "thin", "not run")  # the last: a law that says nothing in a dtype
 
 
@@ -54,11 +57,6 @@ class Unit:
         return self.seed, self.op, self.dtype, self.fingerprint
 
 
-def sources() -> str:
-    """The fingerprint of what decides a verdict; how exactly a backend computes is found elsewhere."""
-    return fingerprint("reference", "adapters", "conformance", but=("conformance/grading",))
-
-
 def run(unit: Unit) -> Unit:
     """The unit with what came of it. Raises RuntimeError if the suite itself did not get to its end."""
     began = time.perf_counter()
@@ -66,9 +64,7 @@ def run(unit: Unit) -> Unit:
     command = [sys.executable, "-m", "pytest", "conformance/", "-q", f"--op={unit.op}", f"--dtype={unit.dtype}"]
     command += [f"--backend={backend}" for backend in BACKENDS]
     command += [f"--seed={unit.seed}", "--profile=thorough", f"--results-dir={results}"]
-    # Several such runs at once: libraries that start a thread per core would get in each other's way.
-    one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=one_thread)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | LEAN)
     if done.returncode == 5:  # no backend has the operation in this dtype
         return Unit(*unit.key)
     if done.returncode not in (0, 1):
@@ -92,43 +88,38 @@ def ledger(file: Path = LEDGER) -> list[Unit]:
 
 
 def page(units: list[Unit]) -> str:
-    """How many seeds are done, of each state of the sources and on each backend, in Markdown."""
+    """How many seeds are done of the sources as they are, and what came of them on each backend, in Markdown."""
     everything = {(op.name, dtype) for op in SPECIFIED for dtype in DTYPES}
-    parts = [INTRO]
-    for mark in dict.fromkeys(unit.fingerprint for unit in reversed(units)):
-        mine = [unit for unit in units if unit.fingerprint == mark]
-        done: dict[int, set[tuple[str, str]]] = {}
-        for unit in mine:
-            done.setdefault(unit.seed, set()).add((unit.op, unit.dtype))
-        whole = [seed for seed, seen in done.items() if seen >= everything]
-        parts += [
-            f"## Sources {mark}\n",
-            f"{len(whole)} whole seeds; of the others: "
-            + (
-                ", ".join(f"seed {s}: {len(v)} of {len(everything)} units" for s, v in done.items() if s not in whole)
-                or "none"
-            )
-            + ".\n",
-            "| backend | cells | cases | declared deviations | false alarms |",
-            "|---|---:|---:|---:|---:|",
-        ]
-        for backend in BACKENDS:
-            cells, cases, deviations = (
-                sum(getattr(unit, what).get(backend, 0) for unit in mine) for what in ("cells", "cases", "deviations")
-            )
-            wrong = sum(w.startswith(f"{backend} ") for unit in mine for w in unit.wrong)
-            parts.append(f"| {backend} | {cells:,} | {cases:,} | {deviations:,} | {wrong} |")
-        parts += ["", *(f"- seed {u.seed} {u.dtype}: {w}" for u in mine for w in u.wrong)]
+    mine = [unit for unit in units if unit.fingerprint == of_operation(unit.op)]
+    done: dict[int, set[tuple[str, str]]] = {}
+    for unit in mine:
+        done.setdefault(unit.seed, set()).add((unit.op, unit.dtype))
+    whole = sorted(seed for seed, seen in done.items() if seen >= everything)
+    others = [f"seed {s}: {len(seen)} of {len(everything)} units" for s, seen in sorted(done.items()) if s not in whole]
+    parts = [
+        INTRO,
+        f"**{len(whole)} whole seeds**; of others: {', '.join(others) or 'none'}"
+        f". {len(units) - len(mine)} units more were run on sources that have changed since, and are not counted.\n",
+        "| backend | cells | cases | declared deviations | false alarms |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for backend in BACKENDS:
+        cells, cases, deviations = (
+            sum(getattr(unit, what).get(backend, 0) for unit in mine) for what in ("cells", "cases", "deviations")
+        )
+        wrong = sum(w.startswith(f"{backend} ") for unit in mine for w in unit.wrong)
+        parts.append(f"| {backend} | {cells:,} | {cases:,} | {deviations:,} | {wrong} |")
+    parts += ["", *(f"- seed {u.seed} {u.dtype}: {w}" for u in mine for w in u.wrong)]
     return "\n".join(parts).rstrip() + "\n"
 
 
 INTRO = """# Soak: no false alarm
 
 Written by `make soak`, which goes on where it was stopped: the thorough profile (1,000 cases per clause) with many
-seeds on the backends that are bundled, every operation in every dtype. A cell is a clause in a dtype with a seed. A
-deviation is one that was declared beforehand with its reproducer; everything else that does not pass is a false alarm
-until it is explained. Sources are named by a fingerprint of the programs that decide a verdict: what was run on others
-is not counted with these.
+seeds on the backends that are bundled. A unit is a seed, an operation and a dtype; a cell is a clause in a dtype with a
+seed on a backend. A deviation is one that was declared beforehand with its reproducer; everything else that does not
+pass is a false alarm until it is explained. What counts was run on the very program that decides a verdict on its
+operation today: comments, docstrings, wording and the laws of other operations may have changed.
 """
 
 
@@ -140,10 +131,10 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="processes at once (default 2)")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing new after so long")
     asked = parser.parse_args()
-    mark, began = sources(), time.monotonic()
+    began = time.monotonic()
     done = {unit.key for unit in ledger()}
     ops = [op.name for op in SPECIFIED if fnmatch(op.name, asked.op)]
-    left = [Unit(s, op, dtype, mark) for s in range(asked.seeds) for dtype in asked.dtype for op in ops]
+    left = [Unit(s, op, dtype, of_operation(op)) for s in range(asked.seeds) for dtype in asked.dtype for op in ops]
     left = [unit for unit in left if unit.key not in done]
 
     def in_time(unit: Unit) -> Unit | None:
@@ -167,8 +158,8 @@ def main() -> int:
             alarms = "".join(f"\n    {w}" for w in unit.wrong)
             print(f"{here}: {sum(unit.cases.values()):,} cases, {unit.seconds} s{alarms}", flush=True)
     PAGE.write_text(page(ledger()))
-    print(page([unit for unit in ledger() if unit.fingerprint == mark]))
-    return int(ended_early > 0 or any(unit.wrong for unit in ledger() if unit.fingerprint == mark))
+    print(page(ledger()))
+    return int(ended_early > 0 or any(unit.wrong for unit in ledger() if unit.fingerprint == of_operation(unit.op)))
 
 
 if __name__ == "__main__":
