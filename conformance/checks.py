@@ -221,6 +221,12 @@ OF_NETWORKS: tuple[tuple[Check, str, str], ...] = (
     (answers_stay_as_they_were_given, STRICT, "GEN-10"),
 )
 
+# The checks of values try every stored row, a rare class may be in one alone, with data that each can tell most from.
+KINDS: dict[Check, tuple[str, ...]] = {
+    exact_on_integers: (*("integers",) * 4, *("wide",) * 3, "signs", "zeros"),
+    within_the_bound: ("normal", "dominant", "normal", "cancel", "spread", "tiny"),
+}
+
 
 def checks_of(op: type[Op]) -> tuple[tuple[Check, str, str], ...]:
     """The checks that make sense for an operation."""
@@ -239,6 +245,7 @@ def clauses_of(op: type[Op], level: str = STRICT) -> tuple[Clause, ...]:
             text=clause_text(check),
             source=source,
             enforce=check,
+            kinds=KINDS.get(check, ()),
         )
         for check, wanted, source in checks_of(op)
     ]

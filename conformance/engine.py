@@ -23,15 +23,6 @@ from .settings import THIN, Settings
 from .sweep import Clock, Oracle, Sweep
 from .trial import Trial, outcome
 
-# The clauses about values try every stored row, also where that is more than the cases of a clause.
-ALL_ROWS = (".exact_on_integers", ".within_the_bound")
-
-# And each of them with data that it can tell most from: a rare class may be in one row alone.
-KINDS_OF = {
-    "exact_on_integers": (*("integers",) * 4, *("wide",) * 3, "signs", "zeros"),
-    "within_the_bound": ("normal", "dominant", "normal", "cancel", "spread", "tiny"),
-}
-
 # How far past the frozen list to draw, in multiples of its length, for a backend or a law whose domain is narrow.
 MORE = 4
 
@@ -123,10 +114,10 @@ class Engine:
 
     def _cases(self, trial: Trial, sweep: Sweep) -> _Tried:
         tried, wanted = _Tried(), self.settings.examples
-        listed = sweep.whole if trial.clause.name.endswith(ALL_ROWS) else wanted
+        listed = sweep.whole if trial.clause.kinds else wanted
         here = trial.op.name, name_of(trial.dtype)
         self.tried[here] = max(self.tried[here], listed)
-        kinds = KINDS_OF.get(trial.clause.name.partition(".")[2], ()) if self.settings.by_kind else ()
+        kinds = trial.clause.kinds if self.settings.by_kind else ()
         cases = tried.cases
         index = 0
         while index < listed or (cases.executed < wanted and index < MORE * wanted):

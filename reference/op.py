@@ -80,6 +80,7 @@ class Clause:
     broken: Callable[[Any, Pick], Any] | None = None
     may_refuse: bool = False
     values: bool = False  # of a rule: does it look at the elements of arrays, not just at their shapes?
+    kinds: tuple[str, ...] = ()  # of a check of values: it tries every stored row, with data of these kinds in turn
 
     @property
     def op(self) -> str:
