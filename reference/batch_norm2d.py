@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -20,9 +19,10 @@ from . import (
     running_clauses,
 )
 from .dot import as_float
-from .op import Op, Shape, Tensor, example, operation
+from .normalization import Errors, RunningNormalization
+from .op import Tensor, example, operation
 from .pick import Pick
-from .rounding import Arithmetic, Bound
+from .rounding import Arithmetic
 from .sets import Sets, errors, found_in
 
 Array = npt.NDArray[np.float64]
@@ -30,7 +30,7 @@ Worked = list[tuple[Any, tuple[Array | None, ...]]]
 
 
 @operation
-class BatchNorm2d(Op):
+class BatchNorm2d(RunningNormalization):
     """Normalize each channel over the whole batch, and keep running statistics for when there is no batch.
 
         y[n,c,h,w] = (x[n,c,h,w] - mu[c]) / sqrt(v[c] + eps) * weight[c] + bias[c]
@@ -60,9 +60,6 @@ class BatchNorm2d(Op):
     momentum: float = 0.1  # the weight of the new value in the running statistics
     eps: float = 1e-5  # added to the variance
 
-    spreads = "mixes"
-    has_batch = False  # in training every image depends on all
-    outputs = running.OUTPUTS
     features = normalize_features.BATCH
     excluded = normalize_features.NOT_BATCH
     chapters = (
@@ -87,38 +84,9 @@ class BatchNorm2d(Op):
         shape = self.sets.affine
         return as_float(self.running_mean).reshape(shape), as_float(self.running_var).reshape(shape)
 
-    def declared(self, conventions: Mapping[str, str]) -> Op:
-        """With `stored_variance: biased`, v itself is stored."""
-        return running.read_as(self, conventions)
-
-    def output_shape(self) -> Shape:
-        return self.x.shape
-
-    def output_shapes(self) -> dict[str, Shape]:
-        return {"y": self.x.shape} | running.shapes(self)
-
-    def reference(self) -> Array:
-        return normalize.reference(self)
-
-    def references(self) -> dict[str, Array]:
-        return {"y": self.reference()} | running.references(self)
-
-    def truth(self) -> tuple[Array, Array]:
-        return normalize.truth(self) if self.dtype == np.float64 else super().truth()
-
-    def truths(self) -> dict[str, tuple[Array, Array]]:
-        return {"y": self.truth()} | running.truths(self)
-
-    def judgement(self, arithmetic: Arithmetic) -> Bound:
-        return self.judgements(arithmetic)["y"]
-
-    def judgements(self, arithmetic: Arithmetic) -> dict[str, Bound]:
+    def errors(self, arithmetic: Arithmetic) -> Errors | None:
         learns = self.held is None and self.x.size > 0
-        off = errors(found_in(self), self.sets.count, arithmetic) if learns else None
-        return {"y": normalize.judgement(self, arithmetic, off)} | running.judgements(self, arithmetic, off)
-
-    def weighs(self, output: str) -> bool:
-        return output == "y" or self.momentum not in (0, 1)
+        return errors(found_in(self), self.sets.count, arithmetic) if learns else None
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from . import channel_clauses, group_clauses, normalize, normalize_clauses, normalize_features
 from .instance_norm2d import InstanceNorm2d
 from .layer_norm import LayerNorm
-from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation
+from .normalization import NormalizationOp
+from .op import STRICT, Run, Sides, Tensor, edge, example, law, operation
 from .pick import Pick
-from .rounding import Arithmetic, Bound
 from .sets import Sets, channel_groups
 
 Array = npt.NDArray[np.float64]
@@ -20,7 +20,7 @@ Worked = list[tuple[Any, Array]]
 
 
 @operation
-class GroupNorm(Op):
+class GroupNorm(NormalizationOp):
     """Normalize the channels of each image in groups.
 
         y[n,c,h,w] = (x[n,c,h,w] - mu) / sqrt(v + eps) * weight[c] + bias[c]
@@ -39,7 +39,6 @@ class GroupNorm(Op):
     bias: Tensor | None = None  # (C) zeros where absent
     eps: float = 1e-5  # added to the variance, inside the root
 
-    spreads = "mixes"
     features = normalize_features.GROUPED
     excluded = normalize_features.NOT_GROUPED
     chapters = (channel_clauses, group_clauses, normalize_clauses)
@@ -48,18 +47,6 @@ class GroupNorm(Op):
     def sets(self) -> Sets:
         """The channels of a group, their rows and columns."""
         return channel_groups(self, self.groups)
-
-    def output_shape(self) -> Shape:
-        return self.x.shape
-
-    def reference(self) -> Array:
-        return normalize.reference(self)
-
-    def truth(self) -> tuple[Array, Array]:
-        return normalize.truth(self) if self.dtype == np.float64 else super().truth()
-
-    def judgement(self, arithmetic: Arithmetic) -> Bound:
-        return normalize.judgement(self, arithmetic)
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

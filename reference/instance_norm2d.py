@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from . import channel_clauses, normalize, normalize_clauses, normalize_features
 from .laws import order
-from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation
+from .normalization import NormalizationOp
+from .op import STRICT, Run, Sides, Tensor, edge, example, law, operation
 from .pick import Pick
-from .rounding import Arithmetic, Bound
 from .sets import Sets, channel_groups
 
 Array = npt.NDArray[np.float64]
@@ -19,7 +19,7 @@ Worked = list[tuple[Any, Array]]
 
 
 @operation
-class InstanceNorm2d(Op):
+class InstanceNorm2d(NormalizationOp):
     """Normalize each channel of each image.
 
         y[n,c,h,w] = (x[n,c,h,w] - mu[n,c]) / sqrt(v[n,c] + eps) * weight[c] + bias[c]
@@ -37,7 +37,6 @@ class InstanceNorm2d(Op):
     bias: Tensor | None = None  # (C) zeros where absent
     eps: float = 1e-5  # added to the variance, inside the root
 
-    spreads = "mixes"
     features = normalize_features.OF_IMAGES
     excluded = normalize_features.NOT_IMAGES
     chapters = (channel_clauses, normalize_clauses)
@@ -46,18 +45,6 @@ class InstanceNorm2d(Op):
     def sets(self) -> Sets:
         """The rows and columns of a channel."""
         return channel_groups(self, self.x.shape[1])
-
-    def output_shape(self) -> Shape:
-        return self.x.shape
-
-    def reference(self) -> Array:
-        return normalize.reference(self)
-
-    def truth(self) -> tuple[Array, Array]:
-        return normalize.truth(self) if self.dtype == np.float64 else super().truth()
-
-    def judgement(self, arithmetic: Arithmetic) -> Bound:
-        return normalize.judgement(self, arithmetic)
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from . import normalize, normalize_clauses, normalize_features, rules
-from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
+from .normalization import NormalizationOp
+from .op import STRICT, Run, Sides, Tensor, edge, example, law, operation, rule
 from .pick import Pick
-from .rounding import Arithmetic, Bound
 from .sets import Sets
 from .window import WIDE
 
@@ -26,7 +26,7 @@ def _misshapen(problem: Any, pick: Pick, name: str) -> Any:
 
 
 @operation
-class LayerNorm(Op):
+class LayerNorm(NormalizationOp):
     """Normalize each image, over the last `axes` axes of x.
 
         y = (x - mu) / sqrt(v + eps) * weight + bias
@@ -45,7 +45,6 @@ class LayerNorm(Op):
     axes: int = 3  # how many of the last axes are normalized together
     eps: float = 1e-5  # added to the variance, inside the root
 
-    spreads = "mixes"
     features = normalize_features.LAYERS
     excluded = normalize_features.NOT_LAYERS
     chapters = (normalize_clauses,)
@@ -56,18 +55,6 @@ class LayerNorm(Op):
         rank = self.x.ndim
         alone = (1,) * (rank - self.axes)
         return Sets(self.x.shape, tuple(range(rank - self.axes, rank)), (*alone, *self.x.shape[rank - self.axes :]))
-
-    def output_shape(self) -> Shape:
-        return self.x.shape
-
-    def reference(self) -> Array:
-        return normalize.reference(self)
-
-    def truth(self) -> tuple[Array, Array]:
-        return normalize.truth(self) if self.dtype == np.float64 else super().truth()
-
-    def judgement(self, arithmetic: Arithmetic) -> Bound:
-        return normalize.judgement(self, arithmetic)
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

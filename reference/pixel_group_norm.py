@@ -10,9 +10,9 @@ import numpy.typing as npt
 from . import channel_clauses, group_clauses, normalize, normalize_clauses, normalize_features
 from .group_norm import GroupNorm
 from .layer_norm import LayerNorm
-from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation
+from .normalization import NormalizationOp
+from .op import STRICT, Run, Sides, Tensor, edge, example, law, operation
 from .pick import Pick
-from .rounding import Arithmetic, Bound
 from .sets import Sets, channel_groups
 
 Array = npt.NDArray[np.float64]
@@ -20,7 +20,7 @@ Worked = list[tuple[Any, Array]]
 
 
 @operation
-class PixelGroupNorm(Op):
+class PixelGroupNorm(NormalizationOp):
     """Normalize the channels of each pixel in groups.
 
         y[n,c,h,w] = (x[n,c,h,w] - mu) / sqrt(v + eps) * weight[c] + bias[c]
@@ -40,7 +40,6 @@ class PixelGroupNorm(Op):
     bias: Tensor | None = None  # (C) zeros where absent
     eps: float = 1e-5  # added to the variance, inside the root
 
-    spreads = "mixes"
     features = normalize_features.GROUPED_BY_PIXELS
     excluded = normalize_features.NOT_GROUPED_BY_PIXELS
     chapters = (channel_clauses, group_clauses, normalize_clauses)
@@ -49,18 +48,6 @@ class PixelGroupNorm(Op):
     def sets(self) -> Sets:
         """The channels of a group, at one pixel."""
         return channel_groups(self, self.groups, pixels=True)
-
-    def output_shape(self) -> Shape:
-        return self.x.shape
-
-    def reference(self) -> Array:
-        return normalize.reference(self)
-
-    def truth(self) -> tuple[Array, Array]:
-        return normalize.truth(self) if self.dtype == np.float64 else super().truth()
-
-    def judgement(self, arithmetic: Arithmetic) -> Bound:
-        return normalize.judgement(self, arithmetic)
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -20,9 +19,10 @@ from . import (
 )
 from .batch_norm2d import BatchNorm2d
 from .laws import order
-from .op import STRICT, Op, Run, Shape, Sides, Sizes, Tensor, edge, example, law, operation
+from .normalization import Errors, RunningNormalization
+from .op import STRICT, Run, Sides, Sizes, Tensor, edge, example, law, operation
 from .pick import Pick
-from .rounding import Arithmetic, Bound
+from .rounding import Arithmetic
 from .running_clauses import remembering, stored
 from .sets import Sets
 from .shards import combined_errors, slices
@@ -33,7 +33,7 @@ Worked = list[tuple[Any, tuple[Array | None, ...]]]
 
 
 @operation
-class SyncBatchNorm2d(Op):
+class SyncBatchNorm2d(RunningNormalization):
     """A training step of batch normalization on a batch that several devices hold in parts.
 
     The result is that of batch normalization of the whole batch: with mu and v the mean and the biased variance of a
@@ -59,9 +59,6 @@ class SyncBatchNorm2d(Op):
     momentum: float = 0.1  # the weight of the new value in the running statistics
     eps: float = 1e-5  # added to the variance
 
-    spreads = "mixes"
-    has_batch = False
-    outputs = running.OUTPUTS
     features = normalize_features.SHARDED
     excluded = normalize_features.NOT_SHARDED
     chapters = (channel_clauses, shard_clauses, running_clauses, normalize_clauses, batch_clauses)
@@ -71,37 +68,8 @@ class SyncBatchNorm2d(Op):
         """A channel of all images of all devices."""
         return running.channels(self)
 
-    def declared(self, conventions: Mapping[str, str]) -> Op:
-        """With `stored_variance: biased`, v itself is stored."""
-        return running.read_as(self, conventions)
-
-    def output_shape(self) -> Shape:
-        return self.x.shape
-
-    def output_shapes(self) -> dict[str, Shape]:
-        return {"y": self.x.shape} | running.shapes(self)
-
-    def reference(self) -> Array:
-        return normalize.reference(self)
-
-    def references(self) -> dict[str, Array]:
-        return {"y": self.reference()} | running.references(self)
-
-    def truth(self) -> tuple[Array, Array]:
-        return normalize.truth(self) if self.dtype == np.float64 else super().truth()
-
-    def truths(self) -> dict[str, tuple[Array, Array]]:
-        return {"y": self.truth()} | running.truths(self)
-
-    def judgement(self, arithmetic: Arithmetic) -> Bound:
-        return self.judgements(arithmetic)["y"]
-
-    def judgements(self, arithmetic: Arithmetic) -> dict[str, Bound]:
-        off = combined_errors(self, arithmetic) if self.x.size else None
-        return {"y": normalize.judgement(self, arithmetic, off)} | running.judgements(self, arithmetic, off)
-
-    def weighs(self, output: str) -> bool:
-        return output == "y" or self.momentum not in (0, 1)
+    def errors(self, arithmetic: Arithmetic) -> Errors | None:
+        return combined_errors(self, arithmetic) if self.x.size else None
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:
