@@ -26,8 +26,10 @@ from .trial import Trial, outcome
 # How far past the frozen list to draw, in multiples of its length, for a backend or a law whose domain is narrow.
 MORE = 4
 
-# After so many failures of one backend in one operation, further ones are shrunk in few calls.
+# After so many failures of one backend in one operation, further ones are shrunk in few calls; in fewer still where the
+# smallest case of another clause fails too. So many of these are tried.
 CAREFUL, HASTY_CALLS = 10, 80
+KNOWN, KNOWN_CALLS = 4, 20
 
 # A backend that hangs costs the whole time limit each time: a clause ends with its first hang, and after so many of an
 # operation its other clauses are not run. While a hang is made smaller, an answer is awaited for so many seconds only.
@@ -74,6 +76,7 @@ class Engine:
         self.clock = Clock()
         self.oracle = Oracle(self.clock)
         self._failed: Counter[tuple[str, str]] = Counter()
+        self._small: dict[tuple[str, str, str], list[list[int]]] = {}  # choices of the smallest cases of clauses
         self._hung: Counter[tuple[str, str]] = Counter()
         self._sweeps: dict[tuple[str, str], Sweep] = {}
 
@@ -229,10 +232,9 @@ class Engine:
 
         # The first failures of an operation are shrunk with care; a backend that fails everything, quickly.
         calls = self.settings.shrink_calls if self._failed[trial.backend.key, trial.op.name] < CAREFUL else HASTY_CALLS
-
         hangs = found.violation.status == "timeout"
 
-        def fails(pick: Pick) -> int | None:
+        def alike(pick: Pick) -> Violation | None:
             violation = tried_on(trial, pick)
             if (
                 violation is None
@@ -240,11 +242,26 @@ class Engine:
                 or self._explanation(trial, violation, trial_problem(violation)) is not None
             ):
                 return None
-            return _elements(violation, None)
+            return violation
 
+        def fails(pick: Pick) -> int | None:
+            violation = alike(pick)
+            return None if violation is None else _elements(violation, None)
+
+        small = self._small.setdefault((trial.backend.key, trial.op.name, name_of(trial.dtype)), [])
+        start = found.choices
         with trial.backend.patience(IMPATIENT) if hangs else nullcontext():
+            for known in small[:KNOWN] if trial.clause.kind != "edge" and not hangs else ():
+                violation = alike(ReplayPick(known, trial.dtype, found.budget))
+                if (
+                    violation is not None
+                    and violation.cause == found.violation.cause
+                    and _elements(violation, None) <= found.first_elements
+                ):
+                    start, calls = known, KNOWN_CALLS
+                    break
             shrunk = shrink(
-                found.choices,
+                start,
                 fails,
                 trial.dtype,
                 found.budget,
@@ -254,6 +271,8 @@ class Engine:
         violation = tried_on(trial, ReplayPick(shrunk.choices, trial.dtype, found.budget))
         if violation is None or _elements(violation, None) > found.first_elements:
             return replace(found, calls=shrunk.calls)
+        if trial.clause.kind != "edge" and shrunk.choices not in small:
+            small.append(shrunk.choices)
         return replace(found, violation=violation, choices=shrunk.choices, calls=shrunk.calls)
 
 
