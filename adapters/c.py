@@ -16,7 +16,7 @@ import numpy as np
 
 from .backend import CannotLoad, Unsupported
 from .c_compile import KERNEL, compiled, compiler, version_of
-from .c_interface import FLAT, FLOATING, INTERFACES, INVALID, NO_MEMORY, RENEWED, SUFFIXES, UNSUPPORTED
+from .c_interface import FLAT, FLOATING, INTERFACES, INVALID, LIKE, NO_MEMORY, SUFFIXES, UNSUPPORTED
 from .c_memory import GuardedBuffers, GuardViolation
 
 __all__ = ["CKernel", "CLibrary", "Function", "GuardViolation", "GuardedBuffers", "compiled", "compiler"]
@@ -35,11 +35,11 @@ class Call:
     """One call of a kernel: prepared, run, and its outputs taken."""
 
     def __init__(
-        self, operation: str, compute: Any, parameters: Any, buffers: GuardedBuffers, shape: tuple[int, ...]
+        self, operation: str, compute: Any, parameters: Any, buffers: GuardedBuffers, shapes: list[tuple[int, ...]]
     ) -> None:
         self.operation = operation
         self.buffers = buffers
-        self.shape = shape
+        self.shapes = shapes  # of the outputs, if C sees them flat
         self.compute = compute
         self.parameters = parameters
         self.status = 0
@@ -55,17 +55,19 @@ class Call:
                 return
 
     def result(self) -> Any:
-        """The output, or a tuple of several. Raises for a status that is not 0."""
+        """The output, or a tuple of several, None for an absent one. Raises for a status that is not 0."""
         try:
-            y, *others = self.buffers.take()
+            taken = self.buffers.take()
         except GuardViolation as violation:
             raise GuardViolation(f"{self.operation}: the kernel {violation}") from None
         if self.status:
             _refuse(self.operation, self.status)
-        assert y is not None
-        if self.operation in FLAT and y.size == math.prod(self.shape):
-            y = y.reshape(self.shape)
-        return (y, *others) if others else y
+        if self.operation in FLAT:
+            taken = [
+                array.reshape(shape) if array is not None and array.size == math.prod(shape) else array
+                for array, shape in zip(taken, self.shapes, strict=True)
+            ]
+        return tuple(taken) if len(taken) > 1 else taken[0]
 
 
 class Function:
@@ -105,10 +107,14 @@ class Function:
                 raise TypeError(f"{self.operation}: {name} is {array.dtype}; it must be {dtype}, like x")
         parameters = self.parameters(problem, arrays)
         sizes = self._sizes(ctypes.byref(parameters))
-        renewed = (arrays[RENEWED[name]] for name in self.interface.outputs[1:])
-        shapes = (sizes, *(None if array is None else array.shape for array in renewed))
-        buffers = GuardedBuffers(arrays, dict(zip(self.interface.outputs, shapes, strict=True)), dtype)
-        return Call(self.operation, compute, parameters, buffers, problem.x.shape)
+        like = {name: LIKE[name] for name in self.interface.outputs[1:]}
+        shapes: dict[str, tuple[int, ...] | None] = {self.interface.outputs[0]: sizes}
+        for name, of in like.items():
+            array = arrays[of]
+            shapes[name] = None if array is None else array.shape
+        buffers = GuardedBuffers(arrays, shapes, dtype)
+        whole = [problem.x.shape, *(np.shape(getattr(problem, of)) for of in like.values())]
+        return Call(self.operation, compute, parameters, buffers, whole)
 
     def _sizes(self, parameters: Any) -> tuple[int, ...]:
         """The shape of y, as the library says it."""
@@ -182,6 +188,14 @@ class CKernel(CLibrary):
     local_response_norm: Function
     dropout: Function
     dropout2d: Function
+    conv2d_backward: Function
+    linear_backward: Function
+    relu_backward: Function
+    max_pool2d_backward: Function
+    avg_pool2d_backward: Function
+    batch_norm2d_backward: Function
+    layer_norm_backward: Function
+    group_norm_backward: Function
 
     def __init__(self) -> None:
         command = compiler()

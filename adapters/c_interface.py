@@ -52,12 +52,36 @@ FIELDS = {
     "dropout2d": f"{IMAGES} p:double training:flag seed",
 }
 
-# What C functions write, where it is more than y. Past y an output is as large as the input that it renews, and absent
-# (NULL) with it.
-RENEWED = {"new_running_mean": "running_mean", "new_running_var": "running_var"}
+# The gradients: the fields of the forward operation, and grad_output.
+OF_IMAGES = "grad_output(grad_n,grad_c,grad_i,grad_j)"
+GRADIENTS = {
+    "conv2d": OF_IMAGES,
+    "linear": "grad_output(grad_n,grad_o)",
+    "relu": "grad_output(grad_elements)",
+    "max_pool2d": OF_IMAGES,
+    "avg_pool2d": OF_IMAGES,
+    "batch_norm2d": OF_IMAGES,
+    "layer_norm": "grad_output(grad_sets,grad_elements)",
+    "group_norm": OF_IMAGES,
+}
+FIELDS |= {f"{name}_backward": f"{FIELDS[name]} {grad}" for name, grad in GRADIENTS.items()}
+
+# What C functions write, where it is not y alone. Past the first an output is as large as the input that it renews, or
+# is the gradient of, and absent (NULL) with it.
+RUNNING_OUTPUTS = ("y", "new_running_mean", "new_running_var")
+LIKE = {
+    "new_running_mean": "running_mean",
+    "new_running_var": "running_var",
+    "grad_weight": "weight",
+    "grad_bias": "bias",
+}
 OUTPUTS: dict[str, tuple[str, ...]] = {
-    "batch_norm2d": ("y", *RENEWED),
-    "sync_batch_norm2d": ("y", *RENEWED),
+    "batch_norm2d": RUNNING_OUTPUTS,
+    "sync_batch_norm2d": RUNNING_OUTPUTS,
+    **{
+        f"{name}_backward": ("grad_x", "grad_weight", "grad_bias") if "weight(" in FIELDS[name] else ("grad_x",)
+        for name in GRADIENTS
+    },
 }
 
 # Operations that have no problem in integers; of the others it is only that no library here computes with them.
@@ -67,6 +91,21 @@ FLOATING = ("dropout", "dropout2d")
 def _elements(problem: Any) -> Arrays:
     """Any shape, as a row of elements."""
     return {"x": problem.x.reshape(-1)}
+
+
+def _with_gradient(forward: Callable[[Any], Arrays]) -> Callable[[Any], Arrays]:
+    """The same with grad_output as x is seen. C does not see the shapes, so they are compared here."""
+
+    def seen(problem: Any) -> Arrays:
+        x, grad = problem.x, problem.grad_output
+        if grad.shape != x.shape:
+            raise ValueError(f"grad_output has the shape {grad.shape}; it must be {x.shape}, as the output")
+        arrays = forward(problem)
+        flat = arrays["x"]
+        assert flat is not None
+        return arrays | {"grad_output": grad.reshape(flat.shape)}
+
+    return seen
 
 
 def _sets_of_elements(problem: Any) -> Arrays:
@@ -89,6 +128,8 @@ FLAT: dict[str, Callable[[Any], Arrays]] = {
     "relu": _elements,
     "layer_norm": _sets_of_elements,
     "dropout": _elements,
+    "relu_backward": _with_gradient(_elements),
+    "layer_norm_backward": _with_gradient(_sets_of_elements),
 }
 
 
@@ -162,7 +203,7 @@ class Interface:
         self.parts = [_Part.read(word) for word in FIELDS[operation].split()]
         self.arrays = tuple(p.field for p in self.parts if p.kind == "array")
         self.outputs = OUTPUTS.get(operation, ("y",))
-        self.rank = len(self.parts[0].lengths)  # of y, as of x
+        self.rank = len(self.parts[0].lengths)  # of the first output, as of x
         members = [m for part in self.parts for m in part.members]
         self.members = tuple(declaration for declaration, _ in members)
         self.structure = structure(operation, members)

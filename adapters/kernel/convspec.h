@@ -8,7 +8,8 @@ the operations, in either type or in both; the suite calls what it finds.
     int conv2d_shape(const struct conv2d *p, int64_t shape[4]);
     int conv2d_f32(const struct conv2d *p, const float *x, const float *weight, const float *bias, float *y);
 
-First come the arrays that are read, then those that are written: y, and for batch normalization two more. An array
+First come the arrays that are read, then those that are written: y, and for batch normalization two more; or gradients,
+and then the shape is that of the first, the gradient of x. An array
 that is absent is NULL, and the members with its lengths are -1. Parameters that are no whole numbers are double for
 both types.
 
@@ -20,8 +21,8 @@ aligned to their elements, as a slice of a larger array is, and to no more. Arra
 The axis letters: n image, c channel, k filter, h w input rows and columns, i j output rows and columns, r s taps of a
 window. Pairs are {rows, columns}; padding is {{top, bottom}, {left, right}}, four independent sides.
 
-What this file does not do: threads, other layouts, other types, gradients, strides between elements, or promise that
-two libraries round alike.
+What this file does not do: threads, other layouts, other types, strides between elements, or promise that two libraries
+round alike.
 */
 #ifndef CONVSPEC_H
 #define CONVSPEC_H
@@ -204,6 +205,54 @@ struct dropout2d {
     int64_t seed;
 };
 
+/* Gradients of the sum of grad_output * y with respect to x, weight and bias, for the forward problem's y. Each function
+   is given the arrays of the forward operation and grad_output, which is as large as y; it writes grad_x, grad_weight
+   and grad_bias, as large as x, weight and bias, and NULL where those are. Past the first gradient nothing is asked for
+   a shape. Values of the bias do not matter; gradients of weight and bias are sums over the images. */
+struct conv2d_backward {
+    struct conv2d forward;
+    int64_t grad_n, grad_c, grad_i, grad_j; /* grad_output (N,K,I,J) */
+};
+
+struct linear_backward {
+    struct linear forward;
+    int64_t grad_n, grad_o; /* grad_output (N,O) */
+};
+
+/* grad_x = grad_output where x > 0, else 0 */
+struct relu_backward {
+    struct relu forward;
+    int64_t grad_elements; /* of grad_output */
+};
+
+/* A window's gradient goes to its largest tap; to one of equal ones, or in parts to several. */
+struct max_pool2d_backward {
+    struct max_pool2d forward;
+    int64_t grad_n, grad_c, grad_i, grad_j; /* grad_output (N,C,I,J) */
+};
+
+/* A window's gradient goes in equal parts to its taps on the input, divided as the sum was. */
+struct avg_pool2d_backward {
+    struct avg_pool2d forward;
+    int64_t grad_n, grad_c, grad_i, grad_j; /* grad_output (N,C,I,J) */
+};
+
+/* In training mean and variance pass on what they depend on; in evaluation they are given. */
+struct batch_norm2d_backward {
+    struct batch_norm2d forward;
+    int64_t grad_n, grad_c, grad_i, grad_j; /* grad_output (N,C,H,W) */
+};
+
+struct layer_norm_backward {
+    struct layer_norm forward;
+    int64_t grad_sets, grad_elements; /* grad_output (sets, elements) */
+};
+
+struct group_norm_backward {
+    struct group_norm forward;
+    int64_t grad_n, grad_c, grad_i, grad_j; /* grad_output (N,C,H,W) */
+};
+
 int conv2d_shape(const struct conv2d *p, int64_t shape[4]); /* N, K, I, J */
 int locally_connected2d_shape(const struct locally_connected2d *p, int64_t shape[4]); /* N, K, I, J */
 int convolve2d_shape(const struct convolve2d *p, int64_t shape[2]); /* H, W */
@@ -221,6 +270,14 @@ int pixel_group_norm_shape(const struct pixel_group_norm *p, int64_t shape[4]); 
 int local_response_norm_shape(const struct local_response_norm *p, int64_t shape[4]); /* N, C, H, W */
 int dropout_shape(const struct dropout *p, int64_t shape[1]); /* elements */
 int dropout2d_shape(const struct dropout2d *p, int64_t shape[4]); /* N, C, H, W */
+int conv2d_backward_shape(const struct conv2d_backward *p, int64_t shape[4]); /* N, C, H, W */
+int linear_backward_shape(const struct linear_backward *p, int64_t shape[2]); /* N, F */
+int relu_backward_shape(const struct relu_backward *p, int64_t shape[1]); /* elements */
+int max_pool2d_backward_shape(const struct max_pool2d_backward *p, int64_t shape[4]); /* N, C, H, W */
+int avg_pool2d_backward_shape(const struct avg_pool2d_backward *p, int64_t shape[4]); /* N, C, H, W */
+int batch_norm2d_backward_shape(const struct batch_norm2d_backward *p, int64_t shape[4]); /* N, C, H, W */
+int layer_norm_backward_shape(const struct layer_norm_backward *p, int64_t shape[2]); /* sets, elements */
+int group_norm_backward_shape(const struct group_norm_backward *p, int64_t shape[4]); /* N, C, H, W */
 
 int conv2d_f32(const struct conv2d *p, const float *x, const float *weight, const float *bias, float *y);
 int locally_connected2d_f32(const struct locally_connected2d *p, const float *x, const float *weight, const float *bias,
@@ -246,6 +303,22 @@ int pixel_group_norm_f32(const struct pixel_group_norm *p, const float *x, const
 int local_response_norm_f32(const struct local_response_norm *p, const float *x, float *y);
 int dropout_f32(const struct dropout *p, const float *x, float *y);
 int dropout2d_f32(const struct dropout2d *p, const float *x, float *y);
+int conv2d_backward_f32(const struct conv2d_backward *p, const float *x, const float *weight, const float *bias,
+                        const float *grad_output, float *grad_x, float *grad_weight, float *grad_bias);
+int linear_backward_f32(const struct linear_backward *p, const float *x, const float *weight, const float *bias,
+                        const float *grad_output, float *grad_x, float *grad_weight, float *grad_bias);
+int relu_backward_f32(const struct relu_backward *p, const float *x, const float *grad_output, float *grad_x);
+int max_pool2d_backward_f32(const struct max_pool2d_backward *p, const float *x, const float *grad_output,
+                            float *grad_x);
+int avg_pool2d_backward_f32(const struct avg_pool2d_backward *p, const float *x, const float *grad_output,
+                            float *grad_x);
+int batch_norm2d_backward_f32(const struct batch_norm2d_backward *p, const float *x, const float *weight,
+                              const float *bias, const float *running_mean, const float *running_var,
+                              const float *grad_output, float *grad_x, float *grad_weight, float *grad_bias);
+int layer_norm_backward_f32(const struct layer_norm_backward *p, const float *x, const float *weight, const float *bias,
+                            const float *grad_output, float *grad_x, float *grad_weight, float *grad_bias);
+int group_norm_backward_f32(const struct group_norm_backward *p, const float *x, const float *weight, const float *bias,
+                            const float *grad_output, float *grad_x, float *grad_weight, float *grad_bias);
 
 int conv2d_f64(const struct conv2d *p, const double *x, const double *weight, const double *bias, double *y);
 int locally_connected2d_f64(const struct locally_connected2d *p, const double *x, const double *weight,
@@ -271,6 +344,24 @@ int pixel_group_norm_f64(const struct pixel_group_norm *p, const double *x, cons
 int local_response_norm_f64(const struct local_response_norm *p, const double *x, double *y);
 int dropout_f64(const struct dropout *p, const double *x, double *y);
 int dropout2d_f64(const struct dropout2d *p, const double *x, double *y);
+int conv2d_backward_f64(const struct conv2d_backward *p, const double *x, const double *weight, const double *bias,
+                        const double *grad_output, double *grad_x, double *grad_weight, double *grad_bias);
+int linear_backward_f64(const struct linear_backward *p, const double *x, const double *weight, const double *bias,
+                        const double *grad_output, double *grad_x, double *grad_weight, double *grad_bias);
+int relu_backward_f64(const struct relu_backward *p, const double *x, const double *grad_output, double *grad_x);
+int max_pool2d_backward_f64(const struct max_pool2d_backward *p, const double *x, const double *grad_output,
+                            double *grad_x);
+int avg_pool2d_backward_f64(const struct avg_pool2d_backward *p, const double *x, const double *grad_output,
+                            double *grad_x);
+int batch_norm2d_backward_f64(const struct batch_norm2d_backward *p, const double *x, const double *weight,
+                              const double *bias, const double *running_mean, const double *running_var,
+                              const double *grad_output, double *grad_x, double *grad_weight, double *grad_bias);
+int layer_norm_backward_f64(const struct layer_norm_backward *p, const double *x, const double *weight,
+                            const double *bias, const double *grad_output, double *grad_x, double *grad_weight,
+                            double *grad_bias);
+int group_norm_backward_f64(const struct group_norm_backward *p, const double *x, const double *weight,
+                            const double *bias, const double *grad_output, double *grad_x, double *grad_weight,
+                            double *grad_bias);
 
 #ifdef __cplusplus
 }

@@ -25,3 +25,6 @@ The bodies are written once, in the files included below, for a type REAL; NAME 
 #include "locally_connected2d.c"
 #include "pool.c"
 #include "relu.c"
+
+#include "backward.c" /* what several of these have */
+#include "backward_norm.c"

@@ -42,6 +42,18 @@ int NAME(max_pool2d)(const struct max_pool2d *p, const REAL *x, REAL *y)
     return CONVSPEC_OK;
 }
 
+/* By how much the sum of a window is divided: its taps on the input, or on the input with its padding */
+static int64_t NAME(divisor)(const struct avg_pool2d *p, int64_t top, int64_t left)
+{
+    static const int64_t none[2] = {0, 0};
+    const int64_t *rows = p->count_include_pad ? p->padding[0] : none;
+    const int64_t *columns = p->count_include_pad ? p->padding[1] : none;
+    int64_t r[2], s[2];
+    NAME(taps_in)(top, p->kernel_size[0], 1, -rows[0], p->h + rows[1], r);
+    NAME(taps_in)(left, p->kernel_size[1], 1, -columns[0], p->w + columns[1], s);
+    return (r[1] - r[0]) * (s[1] - s[0]);
+}
+
 int NAME(avg_pool2d)(const struct avg_pool2d *p, const REAL *x, REAL *y)
 {
     int64_t shape[4];
@@ -52,21 +64,16 @@ int NAME(avg_pool2d)(const struct avg_pool2d *p, const REAL *x, REAL *y)
     for (int64_t nc = 0; nc < p->n * p->c; nc++) {
         const REAL *channel = x + nc * p->h * p->w;
         for (int64_t i = 0; i < I; i++) {
-            /* rows of the window on the input, and on the input with its padding */
-            int64_t r[2], R[2], top = i * p->stride[0] - p->padding[0][0];
+            int64_t r[2], top = i * p->stride[0] - p->padding[0][0];
             NAME(taps_in)(top, p->kernel_size[0], 1, 0, p->h, r);
-            NAME(taps_in)(top, p->kernel_size[0], 1, -p->padding[0][0], p->h + p->padding[0][1], R);
             for (int64_t j = 0; j < J; j++) {
-                int64_t s[2], S[2], left = j * p->stride[1] - p->padding[1][0];
+                int64_t s[2], left = j * p->stride[1] - p->padding[1][0];
                 NAME(taps_in)(left, p->kernel_size[1], 1, 0, p->w, s);
-                NAME(taps_in)(left, p->kernel_size[1], 1, -p->padding[1][0], p->w + p->padding[1][1], S);
                 REAL sum = 0;
                 for (int64_t a = r[0]; a < r[1]; a++)
                     for (int64_t b = s[0]; b < s[1]; b++)
                         sum += channel[(top + a) * p->w + left + b];
-                int64_t inside = (r[1] - r[0]) * (s[1] - s[0]);
-                int64_t covered = (R[1] - R[0]) * (S[1] - S[0]);
-                y[(nc * I + i) * J + j] = sum / (REAL)(p->count_include_pad ? covered : inside);
+                y[(nc * I + i) * J + j] = sum / (REAL)NAME(divisor)(p, top, left);
             }
         }
     }

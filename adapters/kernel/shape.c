@@ -144,3 +144,5 @@ int dropout2d_shape(const struct dropout2d *p, int64_t shape[4])
         shape[a] = sizes[a];
     return CONVSPEC_OK;
 }
+
+#include "shape_backward.c"
