@@ -172,6 +172,10 @@ class Backend:
         """For a while, wait no longer than this for an answer; a backend in this process cannot be left waiting."""
         yield
 
+    def forget(self) -> bool:
+        """Start anew, as if no call had been made; False where that cannot be done."""
+        return False
+
     @property
     def limit(self) -> float:
         """Seconds that a call may take, where somebody waits."""

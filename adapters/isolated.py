@@ -103,6 +103,13 @@ class Worker:
             self._end()
             raise
 
+    def forget(self) -> bool:
+        """End this life, so that the next call is the first one of another; False where only a new process would do,
+        which may take seconds."""
+        if self.forks and self._life is not None:
+            self._end()
+        return self.forks
+
     def close(self) -> None:
         """End the process."""
         for end in (self._life, self._control):
@@ -241,6 +248,9 @@ class Isolated(Backend):
             yield
         finally:
             limits.seconds = before
+
+    def forget(self) -> bool:
+        return self.worker.forget()
 
     @property
     def limit(self) -> float:

@@ -13,7 +13,7 @@ from convspec.conformance.engine import Engine, Verdict, operation_named
 from convspec.conformance.settings import PROFILES, Settings
 from convspec.reference import OPS, Clause
 
-from .broken import TABLE, Broken
+from .broken import TABLE, Broken, Right
 from .broken.dropout import Drops
 from .broken.legal import LEGAL
 
@@ -102,6 +102,22 @@ def test_misbehaviour_is_a_failed_clause_and_the_run_goes_on(name: str) -> None:
         if verdict.failure is not None:
             told.append(verdict.failure.message)
     assert any(MISBEHAVIOUR[name] in message for message in told), told
+
+
+@pytest.mark.parametrize("clause", ["calls_in_between_change_nothing", "threads_do_not_disturb_each_other"])
+@pytest.mark.parametrize("repeats", ["true", "false"])
+def test_a_wrong_value_is_not_blamed_on_calls(clause: str, repeats: str) -> None:
+    class Doubles(Right):
+        def __init__(self) -> None:
+            self.conventions = {"repeatable": repeats}
+
+        def relu(self, problem: Any) -> Any:
+            return 2 * super().relu(problem) + 1
+
+    cell = engine().run(CLAUSES[f"relu.{clause}"], Backend.of("doubles", Doubles(), "test"), "float32").cell
+    assert cell.status in ("pass", "not run"), cell.reason
+    if cell.status == "not run":
+        assert ("see within_the_bound" in cell.reason) or "does not repeat" in cell.reason, cell.reason
 
 
 def _legal() -> list[pytest.param]:

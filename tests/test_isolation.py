@@ -116,6 +116,46 @@ def test_calls_at_once_are_made_in_the_process(evil: Isolated) -> None:
         evil.together([relu(1), relu(101)], 1)
 
 
+REMEMBERS = """
+class Remembers:
+    calls, first = 0, {{}}
+
+    def relu(self, problem):
+        self.calls += 1
+        x = self.first.setdefault(problem.x.shape, problem.x.copy())
+        return {answer}
+"""
+
+
+def test_a_backend_that_forgets_has_not_been_called(tmp_path: Path) -> None:
+    path = tmp_path / "counts.py"
+    path.write_text(REMEMBERS.format(answer="problem.x + self.calls"))
+    backend = Isolated.loaded(str(path), Limits())
+    assert backend.forget()
+    assert [backend.call(relu(1))[0] for _ in range(2)] == [2, 3]
+    assert backend.forget()
+    assert backend.call(relu(1))[0] == 2
+    backend.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ("problem.x.clip(0) + (problem.x.size > 1 and problem.x.flat[0] < problem.x.flat[-1])", "pass"),
+        ("x.clip(0)", "fail"),
+    ],
+    ids=["wrong values", "wrong calls"],
+)
+def test_what_is_called_in_between_is_wrong_where_it_is_right_alone(tmp_path: Path, answer: str, status: str) -> None:
+    (tmp_path / "remembers.py").write_text(REMEMBERS.format(answer=answer))
+    clause = "relu.calls_in_between_change_nothing"
+    suite(tmp_path, "--backend=remembers.py", "--profile=smoke", f"--clause={clause}", "--no-report")
+    (cell,) = cells(tmp_path)
+    assert cell["status"] == status, cell["reason"]
+    if status == "fail":
+        assert str(cell["reason"]).startswith("right as the first call, wrong after one"), cell["reason"]
+
+
 def test_a_view_arrives_as_it_is(evil: Isolated) -> None:
     memory = np.full(40, 110, np.float32)
     for view in (memory, memory[5:25], memory[::-3], memory[3::2], np.broadcast_to(memory[:1], (4,))):
