@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,10 @@ class CannotLoad(Exception):
 
 _REQUIRED = {network.name: network.requires for network in NETWORKS}
 
+# How much of a name, as difflib measures it, is that of an operation where it is a misspelt one: `maxpool` is, of
+# `max_pool2d`; `pool2d` is not.
+NEAR = 0.85
+
 CONVENTIONS: dict[str, tuple[str, ...]] = {
     "stored_variance": ("unbiased", "biased"),
     "max_pool_nan": ("propagate", "ignore"),
@@ -64,6 +69,7 @@ class Backend:
     conventions: dict[str, str] = field(default_factory=dict)
     prepares: bool = False  # can its calls be prepared, so that threads meet in the kernels themselves?
     attribute: str = ""  # the class of an object that lives in another process
+    misspelt: dict[str, str] = field(default_factory=dict)  # methods that are never called, and what may be meant
     computes_in: dict[tuple[str, np.dtype[Any]], Arithmetic] = field(default_factory=dict, repr=False)
     watch: Watch = field(default_factory=Watch, repr=False)
     seen: tuple[str, ...] = ()
@@ -79,7 +85,8 @@ class Backend:
         operations = tuple(op.name for op in OPS if callable(getattr(subject, op.name, None)))
         if not operations:
             known = ", ".join(op.name for op in OPS)
-            raise CannotLoad(f"{key}: has no method named like an operation; it may have any of {known}")
+            hint = " ".join(not_called(misspelt(subject))) or f"it may have any of {known}"
+            raise CannotLoad(f"{key}: has no method named like an operation; {hint}")
         backend = cls(
             key=key,
             subject=subject,
@@ -92,6 +99,7 @@ class Backend:
             dtypes=tuple(d for d in FORMATS if d in dtypes),
             operations=operations,
             conventions=_conventions(key, getattr(subject, "conventions", {})),
+            misspelt=misspelt(subject),
             prepares=any(hasattr(getattr(subject, op), "prepared") for op in operations),
         )
         for op in operations:
@@ -161,6 +169,11 @@ class Backend:
         return ", ".join(sorted(names - {"ieee"}))
 
     @property
+    def warnings(self) -> list[str]:
+        """What the user should know of it before it is tried, one line each."""
+        return [f"backend {self.key}: {line}" for line in not_called(self.misspelt)]
+
+    @property
     def fingerprint(self) -> str:
         """The first digits of the SHA-256 of the file it came from; empty where there is no file."""
         if self.source is None or not self.source.is_file():
@@ -204,6 +217,27 @@ class Backend:
         close = getattr(self.subject, "close", None)
         if close is not None:
             close()
+
+
+def misspelt(subject: Any) -> dict[str, str]:
+    """The public methods that are named nearly like an operation, with its name, where it has no method of that name.
+
+    A name with a digit other than 2 is that of another operation, as `conv3d` is.
+    """
+    plain = {op.name.replace("_", ""): op.name for op in OPS}
+    found: dict[str, str] = {}
+    for name in dir(subject):
+        if name.startswith("_") or name in plain.values() or {c for c in name if c.isdigit()} - {"2"}:
+            continue
+        near = difflib.get_close_matches(name.lower().replace("_", ""), plain, n=1, cutoff=NEAR)
+        if near and not callable(getattr(subject, plain[near[0]], None)) and callable(getattr(subject, name, None)):
+            found[name] = plain[near[0]]
+    return found
+
+
+def not_called(names: Mapping[str, str]) -> list[str]:
+    """One line for each misspelt method."""
+    return [f"method `{name}` is no operation; did you mean `{op}`? It is not called." for name, op in names.items()]
 
 
 def _conventions(key: str, declared: Any) -> dict[str, str]:
