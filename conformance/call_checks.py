@@ -192,3 +192,15 @@ def results_are_memory_of_their_own(case: Case) -> None:
     if seen:
         cause = "an earlier answer was modified" if LATER in seen else "a result that is an argument"
         raise Violation(cause, "; ".join(dict.fromkeys(seen)), Evidence(problem, direct=False))
+
+
+# The checks whose failures other calls may be the reason of.
+OF_CALLS = tuple(
+    check.__name__
+    for check in (
+        repeating_a_call_repeats_the_bits,
+        calls_in_between_change_nothing,
+        threads_do_not_disturb_each_other,
+        results_are_memory_of_their_own,
+    )
+)

@@ -156,6 +156,31 @@ def test_what_is_called_in_between_is_wrong_where_it_is_right_alone(tmp_path: Pa
         assert str(cell["reason"]).startswith("right as the first call, wrong after one"), cell["reason"]
 
 
+@pytest.mark.parametrize(
+    ("answer", "clause", "code", "noted"),
+    [
+        ("x.clip(0)", "calls_in_between_change_nothing", 1, False),  # the script makes the calls of the case in order
+        ("problem.x.clip(0) + (self.calls > 1)", "repeating_a_call_repeats_the_bits", 1, False),
+        ("problem.x.clip(0) + (self.calls > 5)", "within_the_bound", 0, True),
+        ("problem.x", "within_the_bound", 1, False),
+    ],
+)
+def test_a_script_shows_the_failure_or_the_run_says_what_does(
+    tmp_path: Path, answer: str, clause: str, code: int, noted: bool
+) -> None:
+    (tmp_path / "remembers.py").write_text(REMEMBERS.format(answer=answer))
+    result = suite(tmp_path, "--backend=remembers.py", "--profile=smoke", f"--clause=relu.{clause}", "--no-report")
+    (script,) = (tmp_path / "conformance-results/latest/failures").glob("*.py")
+    again = run(tmp_path, sys.executable, script)
+    assert again.returncode == code, again.stdout + again.stderr
+    told = [line for line in result.stdout.splitlines() if "alone this case is right" in line]
+    assert len(told) == noted, result.stdout
+    for line in told:
+        command = line.partition("again: ")[2].split()
+        assert command[:2] == ["convspec", "run"]
+        assert run(tmp_path, sys.executable, "-m", "convspec", *command[1:]).returncode == 1
+
+
 def test_a_view_arrives_as_it_is(evil: Isolated) -> None:
     memory = np.full(40, 110, np.float32)
     for view in (memory, memory[5:25], memory[::-3], memory[3::2], np.broadcast_to(memory[:1], (4,))):
