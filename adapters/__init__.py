@@ -16,7 +16,7 @@ from typing import Any
 
 from convspec.reference import OPS
 
-from .backend import Backend, CannotLoad, Lost, Unsupported, misspelt, not_called
+from .backend import Backend, CannotLoad, Lost, NoDomain, Unsupported, misspelt, not_called
 
 # The shipped names; imported only when asked for, so that nobody needs what they do not use.
 SHIPPED = {
@@ -29,7 +29,7 @@ SHIPPED = {
 # Those that need no process of their own: all others may crash, hang or fill the memory.
 TRUSTED = ("numpy", "torch")
 
-__all__ = ["SHIPPED", "Backend", "CannotLoad", "Lost", "Unsupported", "load", "load_apart"]
+__all__ = ["SHIPPED", "Backend", "CannotLoad", "Lost", "NoDomain", "Unsupported", "load", "load_apart"]
 
 
 def load_apart(spec: str, isolate: str = "auto", seconds: float = 20.0, memory: int = 4 << 30) -> Backend:

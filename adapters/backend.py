@@ -31,6 +31,10 @@ class Lost(Exception):
         self.status = status
 
 
+class NoDomain(Exception):
+    """A backend's `supports` does not say whether a problem is in its domain: the message says what it did instead."""
+
+
 class CannotLoad(Exception):
     """A backend that cannot be had: the message says in one line what is wrong and what would be right."""
 
@@ -112,13 +116,20 @@ class Backend:
         return set(_REQUIRED.get(op, (op,))) <= set(self.operations)
 
     def supports(self, problem: Op) -> bool:
-        """The backend's own word on whether the problem is in its domain."""
+        """The backend's own word on whether the problem is in its domain. Raises NoDomain where it gives none."""
         supports = getattr(self.subject, "supports", None)
         if supports is None:
             return True
-        answer = supports(problem)
+        due = "it must return True or False for every valid problem of its operations"
+        try:
+            answer = supports(problem)
+        except Unsupported:
+            raise
+        except (Exception, SystemExit) as error:
+            text = (str(error).strip().splitlines() or [""])[0][:300]
+            raise NoDomain(f"its `supports` raised {type(error).__name__}: {text}; {due}") from error
         if not isinstance(answer, (bool, np.bool_)):
-            raise TypeError(f"supports returned {answer!r}, not True or False")
+            raise NoDomain(f"its `supports` returned {answer!r:.100}; {due}")
         return bool(answer)
 
     def call(self, problem: Op) -> Any:

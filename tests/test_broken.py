@@ -85,7 +85,7 @@ def test_the_table_is_told() -> None:
 # What comes back or happens instead of an array, with the words by which it is told.
 MISBEHAVIOUR = {
     "raises": "raised OSError: libfast.so",
-    "supports_raises": "raised AttributeError: ",
+    "supports_raises": "its `supports` raised AttributeError: ",
     "answers_none": "returned None, not a NumPy array",
     "answers_lists": "returned a list, not a NumPy array",
     "answers_in_float64": "returned float64, but x is float32",

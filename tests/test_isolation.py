@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convspec.adapters import CannotLoad, Lost, load_apart
+from convspec.adapters import CannotLoad, Lost, NoDomain, load_apart
 from convspec.adapters.isolated import Isolated, Limits
 from convspec.adapters.wire import packed, unpacked
 from convspec.reference import BatchNorm2d, Conv2d, Op, Relu
@@ -30,7 +30,8 @@ class Evil:
     dtypes = ("float32", "bfloat16")
 
     def supports(self, problem):
-        return problem.x.size != 13
+        if problem.x.size == 14: raise KeyError("layout")
+        return problem.x.size != 13 if problem.x.size != 15 else None
 
     def relu(self, problem):
         word = problem.x.flat[0] if problem.x.size else 0
@@ -94,6 +95,11 @@ def test_what_a_backend_says_and_does_arrives(evil: Isolated) -> None:
     assert evil.subject_name == "Evil"
     assert evil.supports(relu(1))
     assert not evil.supports(relu(1, 13))
+    due = "it must return True or False for every valid problem of its operations"
+    for size, told in ((14, "its `supports` raised KeyError: 'layout'; "), (15, "its `supports` returned None; ")):
+        with pytest.raises(NoDomain) as silent:
+            evil.supports(relu(1, size))
+        assert str(silent.value) == told + due
     with pytest.raises(RuntimeError, match="no such tile") as raised:
         evil.call(relu(106))
     assert type(raised.value).__name__ == "KeyError"
