@@ -16,7 +16,7 @@ from typing import Any
 
 from convspec.reference import OPS
 
-from .backend import Backend, CannotLoad, Lost, Unsupported
+from .backend import Backend, CannotLoad, Lost, NoDomain, Unsupported, misspelt, not_called
 
 # The shipped names; imported only when asked for, so that nobody needs what they do not use.
 SHIPPED = {
@@ -29,7 +29,7 @@ SHIPPED = {
 # Those that need no process of their own: all others may crash, hang or fill the memory.
 TRUSTED = ("numpy", "torch")
 
-__all__ = ["SHIPPED", "Backend", "CannotLoad", "Lost", "Unsupported", "load", "load_apart"]
+__all__ = ["SHIPPED", "Backend", "CannotLoad", "Lost", "NoDomain", "Unsupported", "load", "load_apart"]
 
 
 def load_apart(spec: str, isolate: str = "auto", seconds: float = 20.0, memory: int = 4 << 30) -> Backend:
@@ -128,9 +128,9 @@ def _made(spec: str, module: ModuleType, attribute: str) -> Any:
     else:
         classes = _classes(module)
         if not classes:
-            raise CannotLoad(
-                f"{spec}: it has no class with a method named like an operation, such as `def conv2d(self, problem)`"
-            )
+            near = [line for cls in _written(module).values() for line in not_called(misspelt(cls))]
+            hint = "; ".join(["", *near[:1]]) or ", such as `def conv2d(self, problem)`"
+            raise CannotLoad(f"{spec}: it has no class with a method named like an operation{hint}")
         if len(classes) > 1:
             raise CannotLoad(f"{spec}: it has several backend classes; name one, as in {spec}:{next(iter(classes))}")
         found = next(iter(classes.values()))
@@ -146,10 +146,13 @@ def _made(spec: str, module: ModuleType, attribute: str) -> Any:
 
 def _classes(module: ModuleType) -> dict[str, type]:
     """The classes written in this module that have a method named like an operation."""
+    return {name: cls for name, cls in _written(module).items() if any(hasattr(cls, op.name) for op in OPS)}
+
+
+def _written(module: ModuleType) -> dict[str, type]:
+    """The classes written in this module."""
     return {
-        name: cls
-        for name, cls in vars(module).items()
-        if inspect.isclass(cls) and cls.__module__ == module.__name__ and any(hasattr(cls, op.name) for op in OPS)
+        name: cls for name, cls in vars(module).items() if inspect.isclass(cls) and cls.__module__ == module.__name__
     }
 
 

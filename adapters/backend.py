@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,11 +31,19 @@ class Lost(Exception):
         self.status = status
 
 
+class NoDomain(Exception):
+    """A backend's `supports` does not say whether a problem is in its domain: the message says what it did instead."""
+
+
 class CannotLoad(Exception):
     """A backend that cannot be had: the message says in one line what is wrong and what would be right."""
 
 
 _REQUIRED = {network.name: network.requires for network in NETWORKS}
+
+# How much of a name, as difflib measures it, is that of an operation where it is a misspelt one: `maxpool` is, of
+# `max_pool2d`; `pool2d` is not.
+NEAR = 0.85
 
 CONVENTIONS: dict[str, tuple[str, ...]] = {
     "stored_variance": ("unbiased", "biased"),
@@ -64,6 +73,7 @@ class Backend:
     conventions: dict[str, str] = field(default_factory=dict)
     prepares: bool = False  # can its calls be prepared, so that threads meet in the kernels themselves?
     attribute: str = ""  # the class of an object that lives in another process
+    misspelt: dict[str, str] = field(default_factory=dict)  # methods that are never called, and what may be meant
     computes_in: dict[tuple[str, np.dtype[Any]], Arithmetic] = field(default_factory=dict, repr=False)
     watch: Watch = field(default_factory=Watch, repr=False)
     seen: tuple[str, ...] = ()
@@ -79,7 +89,8 @@ class Backend:
         operations = tuple(op.name for op in OPS if callable(getattr(subject, op.name, None)))
         if not operations:
             known = ", ".join(op.name for op in OPS)
-            raise CannotLoad(f"{key}: has no method named like an operation; it may have any of {known}")
+            hint = " ".join(not_called(misspelt(subject))) or f"it may have any of {known}"
+            raise CannotLoad(f"{key}: has no method named like an operation; {hint}")
         backend = cls(
             key=key,
             subject=subject,
@@ -92,6 +103,7 @@ class Backend:
             dtypes=tuple(d for d in FORMATS if d in dtypes),
             operations=operations,
             conventions=_conventions(key, getattr(subject, "conventions", {})),
+            misspelt=misspelt(subject),
             prepares=any(hasattr(getattr(subject, op), "prepared") for op in operations),
         )
         for op in operations:
@@ -104,13 +116,20 @@ class Backend:
         return set(_REQUIRED.get(op, (op,))) <= set(self.operations)
 
     def supports(self, problem: Op) -> bool:
-        """The backend's own word on whether the problem is in its domain."""
+        """The backend's own word on whether the problem is in its domain. Raises NoDomain where it gives none."""
         supports = getattr(self.subject, "supports", None)
         if supports is None:
             return True
-        answer = supports(problem)
+        due = "it must return True or False for every valid problem of its operations"
+        try:
+            answer = supports(problem)
+        except Unsupported:
+            raise
+        except (Exception, SystemExit) as error:
+            text = (str(error).strip().splitlines() or [""])[0][:300]
+            raise NoDomain(f"its `supports` raised {type(error).__name__}: {text}; {due}") from error
         if not isinstance(answer, (bool, np.bool_)):
-            raise TypeError(f"supports returned {answer!r}, not True or False")
+            raise NoDomain(f"its `supports` returned {answer!r:.100}; {due}")
         return bool(answer)
 
     def call(self, problem: Op) -> Any:
@@ -161,6 +180,11 @@ class Backend:
         return ", ".join(sorted(names - {"ieee"}))
 
     @property
+    def warnings(self) -> list[str]:
+        """What the user should know of it before it is tried, one line each."""
+        return [f"backend {self.key}: {line}" for line in not_called(self.misspelt)]
+
+    @property
     def fingerprint(self) -> str:
         """The first digits of the SHA-256 of the file it came from; empty where there is no file."""
         if self.source is None or not self.source.is_file():
@@ -171,6 +195,10 @@ class Backend:
     def patience(self, seconds: float) -> Iterator[None]:
         """For a while, wait no longer than this for an answer; a backend in this process cannot be left waiting."""
         yield
+
+    def forget(self) -> bool:
+        """Start anew, as if no call had been made; False where that cannot be done."""
+        return False
 
     @property
     def limit(self) -> float:
@@ -200,6 +228,27 @@ class Backend:
         close = getattr(self.subject, "close", None)
         if close is not None:
             close()
+
+
+def misspelt(subject: Any) -> dict[str, str]:
+    """The public methods that are named nearly like an operation, with its name, where it has no method of that name.
+
+    A name with a digit other than 2 is that of another operation, as `conv3d` is.
+    """
+    plain = {op.name.replace("_", ""): op.name for op in OPS}
+    found: dict[str, str] = {}
+    for name in dir(subject):
+        if name.startswith("_") or name in plain.values() or {c for c in name if c.isdigit()} - {"2"}:
+            continue
+        near = difflib.get_close_matches(name.lower().replace("_", ""), plain, n=1, cutoff=NEAR)
+        if near and not callable(getattr(subject, plain[near[0]], None)) and callable(getattr(subject, name, None)):
+            found[name] = plain[near[0]]
+    return found
+
+
+def not_called(names: Mapping[str, str]) -> list[str]:
+    """One line for each misspelt method."""
+    return [f"method `{name}` is no operation; did you mean `{op}`? It is not called." for name, op in names.items()]
 
 
 def _conventions(key: str, declared: Any) -> dict[str, str]:

@@ -22,7 +22,7 @@ from typing import IO, Any
 from convspec.reference import Op
 from convspec.reference.rounding import Arithmetic
 
-from .backend import Backend, CannotLoad, Lost, Unsupported
+from .backend import Backend, CannotLoad, Lost, NoDomain, Unsupported
 from .wire import Closed, packed, receive, send, unpacked_answer
 
 LOADING = 120.0  # seconds; a compiler or a device may be slow to start
@@ -102,6 +102,13 @@ class Worker:
             os.kill(self._pid, signal.SIGKILL)
             self._end()
             raise
+
+    def forget(self) -> bool:
+        """End this life, so that the next call is the first one of another; False where only a new process would do,
+        which may take seconds."""
+        if self.forks and self._life is not None:
+            self._end()
+        return self.forks
 
     def close(self) -> None:
         """End the process."""
@@ -242,6 +249,9 @@ class Isolated(Backend):
         finally:
             limits.seconds = before
 
+    def forget(self) -> bool:
+        return self.worker.forget()
+
     @property
     def limit(self) -> float:
         return self.worker.limits.seconds
@@ -255,7 +265,7 @@ class Isolated(Backend):
 
     def _ask(self, word: str, *problems: Op, times: int = 1) -> Any:
         kind, content = self.worker.ask(word, *problems, times=times)
-        if kind in ("unsupported", "raised"):
+        if kind in ("unsupported", "no domain", "raised"):
             raise _raised(kind, content)
         return content
 
@@ -264,6 +274,8 @@ def _raised(kind: str, content: Any) -> Exception:
     """The exception that was raised on the other side, or one with its name."""
     if kind == "unsupported":
         return Unsupported(content)
+    if kind == "no domain":
+        return NoDomain(content)
     name, text = content
     error: Exception = type(name, (RuntimeError,), {})(text)
     return error

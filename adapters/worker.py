@@ -19,7 +19,7 @@ from typing import Any
 from convspec.reference import Op
 
 from . import load
-from .backend import Backend, CannotLoad, Unsupported
+from .backend import Backend, CannotLoad, NoDomain, Unsupported
 from .wire import Closed, packed_answer, receive, send, unpacked
 
 
@@ -101,6 +101,8 @@ def reply(word: str, problem: Op, backend: Backend) -> tuple[Any, ...]:
         answer = backend.call(problem)
     except Unsupported as error:
         return "unsupported", str(error)
+    except NoDomain as error:
+        return "no domain", str(error)
     except (Exception, SystemExit) as error:
         return "raised", (type(error).__name__, str(error))
     changed = {name: packed_answer(a) for name, a in problem.arrays().items() if a.tobytes() != before[name]}

@@ -28,6 +28,9 @@ CALLS_AT_ONCE = 2  # of each thread
 # Elements of x: calls of a kernel that take no time never meet. What runs in Python is interrupted anywhere.
 LONG, USUAL = 4_000, 400
 
+# A value that is wrong without other calls says nothing of what calls do.
+WRONG_ALONE = "the value itself is wrong: see within_the_bound"
+
 
 def repeating_a_call_repeats_the_bits(case: Case) -> None:
     """The same call gives the same bits again, unless the backend declares that it does not repeat."""
@@ -44,6 +47,7 @@ def calls_in_between_change_nothing(case: Case) -> None:
     problem.validate()
     memory = {name: np.array(array) for name, array in problem.arrays().items()}
     first = _copied(case.answers(problem, problem.but(**memory)))
+    wrong: list[tuple[Op, Violation]] = []
     for other in (other_values(problem), other_parameters(problem, case.pick)):
         if other is None:
             continue
@@ -53,13 +57,26 @@ def calls_in_between_change_nothing(case: Case) -> None:
             answers = case.answers(other, other.but(**{name: memory[name] for name in other.arrays()}))
         except Unsupported:
             continue
-        _right(case, other, answers, "after a call with other values or parameters")
+        violation = _wrong(case, other, answers)
+        if violation is not None:
+            wrong.append((other, violation))
     with suppress(Unsupported):
         case.raw(type(problem).draw(case.pick))
     for name, array in problem.arrays().items():
         memory[name][...] = array
     again = case.answers(problem, problem.but(**memory))
     _same_bits(problem, first, again, "after other calls it gave other bits than before")
+    for other, violation in wrong:  # last: to see what an answer is alone, the backend starts anew
+        if case.backend.forget():
+            alone = _wrong(case, other, case.answers(other)) is not None
+            when = "right as the first call, wrong after one with other values or parameters"
+        else:
+            alone = _wrong(case, problem, first) is not None
+            when = "wrong by itself or since the call before it"
+        if not alone:
+            raise _told(violation, when)
+    if wrong:
+        raise Inapplicable(WRONG_ALONE)
 
 
 def threads_do_not_disturb_each_other(case: Case) -> None:
@@ -76,7 +93,11 @@ def threads_do_not_disturb_each_other(case: Case) -> None:
     for one, due, found in zip(both, alone, case.together(both, CALLS_AT_ONCE), strict=True):
         for answers in found:
             if case.convention("repeatable") == "false" or not _equal(due, answers):
-                _right(case, one, answers, "while another thread called")
+                violation = _wrong(case, one, answers)
+                if violation is not None and _wrong(case, one, due) is not None:
+                    raise Inapplicable(WRONG_ALONE)
+                if violation is not None:
+                    raise _told(violation, "while another thread called")
             if case.convention("repeatable") != "false":
                 _same_bits(one, due, answers, "while another thread called it gave other bits than alone")
 
@@ -132,13 +153,19 @@ def _same_bits(problem: Op, first: Answers, second: Answers, otherwise: str) -> 
             raise Violation("not repeatable", otherwise, Evidence(problem, direct=False))
 
 
-def _right(case: Case, problem: Op, answers: Answers, when: str) -> None:
-    """Raise Violation unless the answers are right by themselves; `when` they were given is part of its message."""
+def _wrong(case: Case, problem: Op, answers: Answers) -> Violation | None:
+    """What is wrong with the answers by themselves; None if they are right."""
     try:
         judge(problem, answers, case.truths(problem, answers), case.backend.arithmetic_of(problem))
     except Violation as violation:
-        violation.message = f"{when}: {violation.message}"
-        raise
+        return violation
+    return None
+
+
+def _told(violation: Violation, when: str) -> Violation:
+    """The violation, with the circumstances in its message."""
+    violation.message = f"{when}: {violation.message}"
+    return violation
 
 
 def _images_of_a_network(case: Case, problem: Composition) -> None:
@@ -165,3 +192,15 @@ def results_are_memory_of_their_own(case: Case) -> None:
     if seen:
         cause = "an earlier answer was modified" if LATER in seen else "a result that is an argument"
         raise Violation(cause, "; ".join(dict.fromkeys(seen)), Evidence(problem, direct=False))
+
+
+# The checks whose failures other calls may be the reason of.
+OF_CALLS = tuple(
+    check.__name__
+    for check in (
+        repeating_a_call_repeats_the_bits,
+        calls_in_between_change_nothing,
+        threads_do_not_disturb_each_other,
+        results_are_memory_of_their_own,
+    )
+)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convspec.adapters import Backend, Lost, Unsupported
+from convspec.adapters import Backend, Lost, NoDomain, Unsupported
 from convspec.reference import Composition, Op
 from convspec.reference.measured import Measured
 from convspec.reference.pick import Pick
@@ -121,9 +121,10 @@ class Case:
             raise gone(lost, Evidence(first, expected=None if first.random else first.reference())) from lost
         except (Exception, SystemExit) as error:
             text = (str(error).strip().splitlines() or [""])[0][:300]
+            of_domain = isinstance(error, NoDomain)
             raise Violation(
-                f"raised {type(error).__name__}",
-                f"raised {type(error).__name__}: {text}",
+                "raised in supports" if of_domain else f"raised {type(error).__name__}",
+                str(error) if of_domain else f"raised {type(error).__name__}: {text}",
                 Evidence(first, expected=None if first.random else first.reference()),
             ) from error
 

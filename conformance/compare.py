@@ -211,10 +211,21 @@ def wrong_values(
     got, due, most = float(actual[worst]), float(expected[worst]), float(bound[worst])
     cause = "NaN where a number is due" if np.isnan(got) and not np.isnan(due) else "wrong values"
     place = f"{output or 'y'}[{','.join(map(str, worst))}]"
-    off = "must be exact" if most == 0 else f"off by {float(error[worst]):.3g}, bound {most:.3g}"
+    off = _off(got, due, most)
     message = f"{place}: got {show(got)}, {what} {show(due)}; {off}; {int(bad.sum())} of {bad.size} elements differ"
     evidence = Evidence(problem, actual, expected, bound, worst, int(bad.sum()), output=output)
     return Violation(cause, message, evidence)
+
+
+def _off(got: float, due: float, bound: float) -> str:
+    """How far apart two numbers are that differ by more than they may, where that is a number."""
+    if np.isnan(got) or np.isnan(due):
+        return "NaN on one side only"
+    if np.isinf(got) and np.isinf(due):
+        return "opposite infinities"
+    if np.isinf(got) or np.isinf(due):
+        return "infinite on one side only"
+    return "must be exact" if bound == 0 else f"off by {abs(got - due):.3g}, bound {bound:.3g}"
 
 
 def agree(problem: Op, left: Measured | Array, right: Measured | Array, output: str = "", flushed: float = 0.0) -> None:

@@ -21,7 +21,7 @@ from .expectations import ENOUGH_TO_BE_FIXED, Expectation
 from .reproduce import Found, describe
 from .settings import THIN, Settings
 from .sweep import Clock, Oracle, Sweep
-from .trial import Trial, outcome
+from .trial import Trial, outcome, tried_on
 
 # How far past the frozen list to draw, in multiples of its length, for a backend or a law whose domain is narrow.
 MORE = 4
@@ -225,7 +225,7 @@ class Engine:
         if trial.clause.kind != "example":
             with self.clock.stage("shrinking"):
                 found = self._shrunk(trial, found)
-        return describe(found, dtype)
+        return describe(found, dtype, self.settings.command(trial.backend.key, trial.clause.name, dtype))
 
     def _shrunk(self, trial: Trial, found: Found) -> Found:
         from .shrink import WAITING, shrink  # takes Hypothesis with it, which a run without failures does not need
@@ -280,14 +280,6 @@ def _worst(tried: _Tried) -> str:
     """What became of a clause with failures: to lose the process is worse than a wrong answer."""
     seen = {failed.violation.status for failed in tried.failures}
     return next(status for status in ("crash", "timeout", "fail") if status in seen)
-
-
-def tried_on(trial: Trial, pick: Pick) -> Violation | None:
-    """Make a whole case from choices and try the clause on it: the violation, if there is one."""
-    problem = trial.op.draw(pick) if trial.clause.kind != "edge" else None
-    if problem is None:
-        return outcome(trial, trial.op.draw(ReplayPick([], trial.dtype, pick.budget)), pick)[1]
-    return outcome(trial, problem, pick)[1]
 
 
 def trial_problem(violation: Violation) -> Op:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -19,6 +20,9 @@ from .checks import all_clauses
 from .settings import PROFILES, Settings
 
 ISOLATE = ("auto", "process", "none")
+
+# How many clauses a hint names, and how like what was typed they are, by difflib's measure.
+MOST_NEAR, LIKE = 3, 0.7
 
 
 @dataclass(frozen=True)
@@ -191,10 +195,32 @@ def _clauses(globs: list[str] | None) -> tuple[str, ...]:
     known = [c.name for c in all_clauses()]
     wanted = tuple(g for text in globs or () for g in _split(text))
     for glob in wanted:
-        if not any(c in glob for c in "*?[") and glob not in known:
-            raise ValueError(_unknown("--clause", glob, known) if difflib.get_close_matches(glob, known, n=1) else
-                             f"--clause: no {glob!r}; a clause is named like conv2d.padding_is_zeros")  # fmt: skip
+        if not fnmatch.filter(known, glob):
+            near = _nearest_clauses(glob, known)
+            hint = f"did you mean {' or '.join(near)}?" if near else "a clause is named like conv2d.padding_is_zeros"
+            raise ValueError(f"--clause: no {glob!r}; {hint}")
     return wanted
+
+
+def _nearest_clauses(glob: str, known: list[str]) -> list[str]:
+    """What may be meant by a name or pattern that no clause fits: the operation left out, a slip in it or in the rest;
+    a pattern where one is meant, else whole names."""
+    op, _, name = glob.rpartition(".")
+    ops = [o.name for o in SPECIFIED]
+    if glob.rstrip(".") in ops:
+        return [f"{glob.rstrip('.')}.*"]
+    meant = [o for o in ops if fnmatchcase(o, op or "*")] or difflib.get_close_matches(op, ops, MOST_NEAR)
+    fitting = [f"{o}.{name}" for o in meant if fnmatch.filter(known, f"{o}.{name}")]
+    if fitting:
+        return fitting[:MOST_NEAR]
+    bare = name.strip("*")
+    here = [c for c in known if bare and c.partition(".")[0] in (meant or ops)]
+    for length in (None, len(bare)):  # the whole of a name; if none is like it, its beginning
+        near = {c: difflib.SequenceMatcher(None, bare, c.partition(".")[2][:length]).ratio() for c in here}
+        found = sorted((c for c in here if near[c] >= LIKE), key=near.__getitem__, reverse=True)
+        if found:
+            return found[:MOST_NEAR]
+    return []
 
 
 def _dtypes(text: str | None) -> tuple[str, ...]:

@@ -7,9 +7,9 @@ from convspec.reference.pick import ReplayPick
 
 from .checks import all_clauses
 from .compare import Violation
-from .engine import operation_named, tried_on
+from .engine import operation_named
 from .sweep import Clock, Oracle
-from .trial import Trial
+from .trial import Trial, tried_on
 
 
 def replay(clause: str, backend: Backend, dtype: str, choices: list[int], budget: int) -> int:

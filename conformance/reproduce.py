@@ -12,13 +12,19 @@ import numpy.typing as npt
 
 from convspec.adapters import Unsupported
 from convspec.reference import Composition, Op
+from convspec.reference.pick import ReplayPick
 from convspec.reports.record import ArrayInfo, Failure
 
-from .compare import Evidence, Violation, accepted
+from .call_checks import OF_CALLS
+from .case import Case
+from .compare import Evidence, Violation, accepted, judge
 from .script import code, guarded, replayed, standalone
-from .trial import Trial
+from .trial import Trial, tried_on
 
 Tensor = npt.NDArray[Any]
+
+# What is said of a failure that its script does not show.
+RIGHT_ALONE = "alone this case is right, and so the script exits 0: calls before it or chance decide; again: {command}"
 
 SHOWN = 20_000  # elements; a larger call of a law, as statistics need it, is not written out but tried again
 
@@ -35,8 +41,8 @@ class Found:
     budget: int = 0
 
 
-def describe(found: Found, dtype: str) -> tuple[Failure, str]:
-    """The failure for the record, and its reproducer script."""
+def describe(found: Found, dtype: str, command: str = "") -> tuple[Failure, str]:
+    """The failure for the record, and its reproducer script. `command` tries the clause on all of its cases again."""
     trial, violation = found.trial, found.violation
     case = violation.case
     told = violation.evidence or Evidence(case.problem)
@@ -76,10 +82,14 @@ def describe(found: Found, dtype: str) -> tuple[Failure, str]:
     alone = trial.clause.kind == "rule" or (shown.direct and shown.expected is not None and not problem.random)
     if isinstance(problem, Composition) or (isinstance(case.problem, Composition) and not _repeats(case, shown)):
         alone = False
+    if alone and trial.clause.kind != "rule" and violation.status == "fail":
+        alone = _wrong_as_first(trial, shown)
     if alone:
         script = standalone(trial, failure, shown)
     else:
         script = replayed(trial, failure, found.choices, found.budget)
+        if violation.status == "fail" and not _fails_as_first(found):
+            failure.note = "; ".join(filter(None, [failure.note, RIGHT_ALONE.format(command=command)]))
     return failure, script if violation.status == "fail" else guarded(script, trial.backend.limit)
 
 
@@ -109,6 +119,31 @@ def _repeats(case: Any, shown: Evidence) -> bool:
     with np.errstate(all="ignore"):
         error = abs(float(again[shown.worst]) - float(shown.expected[shown.worst]))
     return not error <= float(shown.bound[shown.worst])
+
+
+def _wrong_as_first(trial: Trial, shown: Evidence) -> bool:
+    """Is this call wrong where none was made before it? Where that cannot be seen, those of clauses about calls, which
+    have others around them, are taken not to be."""
+    if not trial.backend.forget():
+        return trial.clause.name.partition(".")[2] not in OF_CALLS
+    problem = shown.problem
+    case = Case(problem, trial.backend, trial.oracle, trial.clock, ReplayPick([], trial.dtype, 0))
+    try:
+        with np.errstate(all="ignore"):
+            answers = case.answers(problem)
+            if shown.bound is not None:
+                judge(problem, answers, case.truths(problem, answers), case.arithmetic)
+    except (Violation, Unsupported):
+        return True
+    return False
+
+
+def _fails_as_first(found: Found) -> bool:
+    """Does the clause fail on this case where no call was made before it? Taken for granted where it cannot be seen."""
+    trial = found.trial
+    if trial.clause.kind == "example" or not trial.backend.forget():
+        return True
+    return tried_on(trial, ReplayPick(found.choices, trial.dtype, found.budget)) is not None
 
 
 def _spoilt(violation: Violation, told: Evidence) -> Evidence:

@@ -208,6 +208,7 @@ class Session:
     def _header(self) -> RunInfo:
         settings = self.options.settings
         relaxed = [f"{b.key}: arithmetic declared: {b.relaxed}" for b in self.backends if b.relaxed]
+        warnings = [line for b in self.backends for line in b.warnings]
         return RunInfo(
             run_id="",
             suite=_version("convspec"),
@@ -220,7 +221,7 @@ class Session:
             planned_cells=self.planned,
             backends=[_backend_info(b, self.dtypes_of(b)) for b in self.backends],
             environment=environment(),
-            stamps=relaxed,
+            stamps=relaxed + warnings,
         )
 
 

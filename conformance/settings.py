@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 
@@ -43,3 +44,10 @@ class Settings:
     def whole_rows(self) -> bool:
         """Do the clauses about values try all stored rows, if those are more than the cases of a clause?"""
         return self.examples >= self.profile.examples
+
+    def command(self, backend: str, clause: str, dtype: str) -> str:
+        """What tries one clause again, on the same cases."""
+        parts = [f"--backend={backend}", f"--clause={clause}", f"--dtype={dtype}", f"--profile={self.profile.name}"]
+        parts += [f"--examples={self.examples}"] * (self.examples != self.profile.examples)
+        parts += [f"--seed={self.seed}"] * bool(self.seed)
+        return shlex.join(["convspec", "run", *parts])

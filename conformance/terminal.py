@@ -27,6 +27,7 @@ def header(session: Session) -> list[str]:
             f"  {b.key}: {named} · {b.device} · {' '.join(session.dtypes_of(b))} · "
             f"{_count(len(b.operations), 'operation')}{f' · {b.place}' if b.place else ''}{relaxed}"
         )
+        lines += [f"  warning: {line}" for line in b.warnings]
     return lines
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from convspec.adapters import Backend, Lost, Unsupported
 from convspec.reference import Clause, Composition, Op
-from convspec.reference.pick import Pick
+from convspec.reference.pick import Pick, ReplayPick
 from convspec.reference.rounding import dtype_named
 
 from .case import Case, Inapplicable, called, gone
@@ -140,3 +140,11 @@ def outcome(trial: Trial, problem: Op, pick: Pick) -> tuple[str, Violation | Non
     except Inapplicable as error:
         return ("vacuous" if error.vacuous else "inapplicable"), None, str(error)
     return "passed", None, ""
+
+
+def tried_on(trial: Trial, pick: Pick) -> Violation | None:
+    """Make a whole case from choices and try the clause on it: the violation, if there is one."""
+    problem = trial.op.draw(pick) if trial.clause.kind != "edge" else None
+    if problem is None:
+        return outcome(trial, trial.op.draw(ReplayPick([], trial.dtype, pick.budget)), pick)[1]
+    return outcome(trial, problem, pick)[1]

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from convspec.adapters import Backend
+from convspec.conformance.call_checks import WRONG_ALONE
 from convspec.conformance.checks import all_clauses, clauses_of
+from convspec.conformance.compare import wrong_values
 from convspec.conformance.engine import Engine, Verdict, operation_named
 from convspec.conformance.settings import PROFILES, Settings
-from convspec.reference import OPS, Clause
+from convspec.reference import OPS, Clause, Relu
 
-from .broken import TABLE, Broken
+from .broken import TABLE, Broken, Right
 from .broken.dropout import Drops
 from .broken.legal import LEGAL
 
@@ -83,7 +85,7 @@ def test_the_table_is_told() -> None:
 # What comes back or happens instead of an array, with the words by which it is told.
 MISBEHAVIOUR = {
     "raises": "raised OSError: libfast.so",
-    "supports_raises": "raised AttributeError: ",
+    "supports_raises": "its `supports` raised AttributeError: ",
     "answers_none": "returned None, not a NumPy array",
     "answers_lists": "returned a list, not a NumPy array",
     "answers_in_float64": "returned float64, but x is float32",
@@ -98,10 +100,47 @@ def test_misbehaviour_is_a_failed_clause_and_the_run_goes_on(name: str) -> None:
     told = []
     for clause in clauses_of(operation_named("linear")):
         verdict = engine().run(clause, backend, "float32")
-        assert verdict.cell.status in ("pass", "fail"), verdict.cell.reason
+        # Where every value is wrong, nothing is left for clauses about calls.
+        assert verdict.cell.status in ("pass", "fail") or verdict.cell.reason == WRONG_ALONE, verdict.cell.reason
         if verdict.failure is not None:
             told.append(verdict.failure.message)
     assert any(MISBEHAVIOUR[name] in message for message in told), told
+
+
+@pytest.mark.parametrize(
+    ("got", "due", "bound", "told"),
+    [
+        (np.nan, 1.0, np.inf, "NaN on one side only"),
+        (1.0, np.nan, 0.5, "NaN on one side only"),
+        (np.inf, np.nan, 0.0, "NaN on one side only"),
+        (np.inf, -np.inf, np.inf, "opposite infinities"),
+        (np.inf, 1.0, 0.5, "infinite on one side only"),
+        (1.0, -np.inf, 0.0, "infinite on one side only"),
+        (1.5, 1.0, 0.0, "must be exact"),
+        (1.5, 1.0, 0.25, "off by 0.5, bound 0.25"),
+    ],
+)
+def test_a_wrong_value_is_told_by_what_is_wrong_with_it(got: float, due: float, bound: float, told: str) -> None:
+    y, expected, most = (np.array([v]) for v in (got, due, bound))
+    violation = wrong_values(Relu(x=np.ones(1)), y, expected, most, np.array([True]))
+    assert f"; {told}; " in violation.message
+    assert "off by nan" not in violation.message
+
+
+@pytest.mark.parametrize("clause", ["calls_in_between_change_nothing", "threads_do_not_disturb_each_other"])
+@pytest.mark.parametrize("repeats", ["true", "false"])
+def test_a_wrong_value_is_not_blamed_on_calls(clause: str, repeats: str) -> None:
+    class Doubles(Right):
+        def __init__(self) -> None:
+            self.conventions = {"repeatable": repeats}
+
+        def relu(self, problem: Any) -> Any:
+            return 2 * super().relu(problem) + 1
+
+    cell = engine().run(CLAUSES[f"relu.{clause}"], Backend.of("doubles", Doubles(), "test"), "float32").cell
+    assert cell.status in ("pass", "not run"), cell.reason
+    if cell.status == "not run":
+        assert cell.reason == WRONG_ALONE or "does not repeat" in cell.reason, cell.reason
 
 
 def _legal() -> list[pytest.param]:

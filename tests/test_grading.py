@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from convspec.adapters import Backend, Unsupported, load
 from convspec.conformance.grading import Grade, grade
 from convspec.conformance.grading.__main__ import main
+from convspec.conformance.grading.ask import Silent, ask
 from convspec.conformance.grading.form import forms
 from convspec.conformance.grading.products import bits
 from convspec.reference import OPS, AvgPool2d, BatchNorm2d, Conv2d, LayerNorm, Linear, LocalResponseNorm, Relu
@@ -461,3 +462,14 @@ def test_the_table() -> None:
     assert "summed in 24 bits" in " ".join(ran.output.split())
     ran = CliRunner().invoke(main, ["nupmy"])
     assert (ran.exit_code, "did you mean numpy" in ran.output) == (4, True)
+
+
+def test_a_predicate_without_an_answer_is_told() -> None:
+    class Undecided:
+        def supports(self, problem: Any) -> None: ...
+
+        def relu(self, problem: Any) -> Any:
+            return problem.x
+
+    with pytest.raises(Silent, match=r"^its `supports` returned None; it must return True or False"):
+        ask(Backend.of("undecided", Undecided(), "test"), Relu(x=np.ones(2, np.float32)))

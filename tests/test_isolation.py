@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convspec.adapters import CannotLoad, Lost, load_apart
+from convspec.adapters import CannotLoad, Lost, NoDomain, load_apart
 from convspec.adapters.isolated import Isolated, Limits
 from convspec.adapters.wire import packed, unpacked
 from convspec.reference import BatchNorm2d, Conv2d, Op, Relu
@@ -30,7 +30,8 @@ class Evil:
     dtypes = ("float32", "bfloat16")
 
     def supports(self, problem):
-        return problem.x.size != 13
+        if problem.x.size == 14: raise KeyError("layout")
+        return problem.x.size != 13 if problem.x.size != 15 else None
 
     def relu(self, problem):
         word = problem.x.flat[0] if problem.x.size else 0
@@ -94,6 +95,11 @@ def test_what_a_backend_says_and_does_arrives(evil: Isolated) -> None:
     assert evil.subject_name == "Evil"
     assert evil.supports(relu(1))
     assert not evil.supports(relu(1, 13))
+    due = "it must return True or False for every valid problem of its operations"
+    for size, told in ((14, "its `supports` raised KeyError: 'layout'; "), (15, "its `supports` returned None; ")):
+        with pytest.raises(NoDomain) as silent:
+            evil.supports(relu(1, size))
+        assert str(silent.value) == told + due
     with pytest.raises(RuntimeError, match="no such tile") as raised:
         evil.call(relu(106))
     assert type(raised.value).__name__ == "KeyError"
@@ -114,6 +120,71 @@ def test_calls_at_once_are_made_in_the_process(evil: Isolated) -> None:
     assert y.tolist() == [3, 0, 0]
     with pytest.raises(Lost, match="SIGSEGV"):
         evil.together([relu(1), relu(101)], 1)
+
+
+REMEMBERS = """
+class Remembers:
+    calls, first = 0, {{}}
+
+    def relu(self, problem):
+        self.calls += 1
+        x = self.first.setdefault(problem.x.shape, problem.x.copy())
+        return {answer}
+"""
+
+
+def test_a_backend_that_forgets_has_not_been_called(tmp_path: Path) -> None:
+    path = tmp_path / "counts.py"
+    path.write_text(REMEMBERS.format(answer="problem.x + self.calls"))
+    backend = Isolated.loaded(str(path), Limits())
+    assert backend.forget()
+    assert [backend.call(relu(1))[0] for _ in range(2)] == [2, 3]
+    assert backend.forget()
+    assert backend.call(relu(1))[0] == 2
+    backend.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ("problem.x.clip(0) + (problem.x.size > 1 and problem.x.flat[0] < problem.x.flat[-1])", "pass"),
+        ("x.clip(0)", "fail"),
+    ],
+    ids=["wrong values", "wrong calls"],
+)
+def test_what_is_called_in_between_is_wrong_where_it_is_right_alone(tmp_path: Path, answer: str, status: str) -> None:
+    (tmp_path / "remembers.py").write_text(REMEMBERS.format(answer=answer))
+    clause = "relu.calls_in_between_change_nothing"
+    suite(tmp_path, "--backend=remembers.py", "--profile=smoke", f"--clause={clause}", "--no-report")
+    (cell,) = cells(tmp_path)
+    assert cell["status"] == status, cell["reason"]
+    if status == "fail":
+        assert str(cell["reason"]).startswith("right as the first call, wrong after one"), cell["reason"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "clause", "code", "noted"),
+    [
+        ("x.clip(0)", "calls_in_between_change_nothing", 1, False),  # the script makes the calls of the case in order
+        ("problem.x.clip(0) + (self.calls > 1)", "repeating_a_call_repeats_the_bits", 1, False),
+        ("problem.x.clip(0) + (self.calls > 5)", "within_the_bound", 0, True),
+        ("problem.x", "within_the_bound", 1, False),
+    ],
+)
+def test_a_script_shows_the_failure_or_the_run_says_what_does(
+    tmp_path: Path, answer: str, clause: str, code: int, noted: bool
+) -> None:
+    (tmp_path / "remembers.py").write_text(REMEMBERS.format(answer=answer))
+    result = suite(tmp_path, "--backend=remembers.py", "--profile=smoke", f"--clause=relu.{clause}", "--no-report")
+    (script,) = (tmp_path / "conformance-results/latest/failures").glob("*.py")
+    again = run(tmp_path, sys.executable, script)
+    assert again.returncode == code, again.stdout + again.stderr
+    told = [line for line in result.stdout.splitlines() if "alone this case is right" in line]
+    assert len(told) == noted, result.stdout
+    for line in told:
+        command = line.partition("again: ")[2].split()
+        assert command[:2] == ["convspec", "run"]
+        assert run(tmp_path, sys.executable, "-m", "convspec", *command[1:]).returncode == 1
 
 
 def test_a_view_arrives_as_it_is(evil: Isolated) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from convspec.adapters import Backend, Lost, Unsupported
+from convspec.adapters import Backend, Lost, NoDomain, Unsupported
 from convspec.conformance.case import called
 from convspec.conformance.compare import Violation, formed
 from convspec.reference import Op
@@ -32,8 +32,8 @@ def ask(backend: Backend, problem: Op) -> dict[str, Array]:
         raise Silent(str(refusal) or "unsupported", refused=True) from refusal
     except Violation as violation:
         raise Silent(violation.message) from violation
-    except Lost as lost:
-        raise Silent(str(lost)) from lost
+    except (Lost, NoDomain) as error:
+        raise Silent(str(error)) from error
     except (Exception, SystemExit) as error:
         text = (str(error).strip().splitlines() or [""])[0][:200]
         raise Silent(f"raised {type(error).__name__}: {text}") from error
