@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .features import (
@@ -20,6 +21,7 @@ from .features import (
     stratum,
 )
 from .pad2d import MODES
+from .window import STRETCHED
 
 
 def _groups(problem: Any) -> str:
@@ -56,6 +58,47 @@ def _tile(axis: int) -> Feature:
     return Feature(f"3x3.{('rows', 'columns')[axis]}", ("0", "1", "2", "3"), left, alone=True)
 
 
+def _is_met(problem: Any) -> bool:
+    """One group, several taps, and on both axes a window with all of them on the image: a channel lost would show."""
+    several = problem.groups == 1 and problem.weight[0, 0].size > 1
+    return several and all(bool(axis.inside.all(axis=1).any()) for axis in axes_of(problem))
+
+
+def _is_strided(problem: Any) -> bool:
+    """Does a stride decide where the second window of several taps lies?"""
+    return any(axis.stride > 1 and axis.taps > 1 and axis.count > 1 for axis in axes_of(problem))
+
+
+def _is_met_strided(problem: Any) -> bool:
+    return _is_met(problem) and _is_strided(problem)
+
+
+def _is_met_plain(problem: Any) -> bool:
+    return _taps(problem) == (3, 3) and _is_plain(problem) and _is_met(problem)
+
+
+def _is_met_3x3_strided(problem: Any) -> bool:
+    return _taps(problem) == (3, 3) and _is_met_strided(problem)
+
+
+# Sizes that leave as much over of 4, 8 and 16, behind a block at least.
+REST = ((15, 31), (16, 32), (17, 33))
+
+
+def _left_over(sort: str, asked: Callable[[Any], bool], sizes: tuple[tuple[int, ...], ...]) -> tuple[Feature, ...]:
+    """Of channels, and of filters, in problems of a sort: one of the sizes of each line, at which loops over blocks
+    leave channels over. Kernels for filters of one group vectorize along them, and do so by taps and stride."""
+    named = {size: ",".join(map(str, line)) for line in sizes for size in line}
+
+    def feature(of: str, axis: int) -> Feature:
+        def left(problem: Any) -> str | None:
+            return named.get(problem.weight.shape[axis]) if asked(problem) else None
+
+        return Feature(f"{sort}.{of}", tuple(dict.fromkeys(named.values())), left, alone=True)
+
+    return feature("channels", 1), feature("filters", 0)
+
+
 NONE, ONE = ((0, 0), (0, 0)), ((1, 1), (1, 1))
 WINDOWS = tuple(feature for axis in (0, 1) for feature in along(axis, dilated=True))
 
@@ -72,6 +115,9 @@ FEATURES = (
     sizes("groups", lambda p: p.groups),
     _tile(0),
     _tile(1),
+    *_left_over("strided", _is_met_strided, tuple((size,) for size in STRETCHED)),
+    *_left_over("3x3", _is_met_plain, REST),
+    *_left_over("3x3.strided", _is_met_3x3_strided, REST),
     stratum("one_of_each", lambda p: p.x.shape[:2] == (1, 1) and p.weight.shape[0] == 1 and _is_plain(p)),
     stratum("pointwise", lambda p: _taps(p) == (1, 1) and _is_plain(p) and p.padding == NONE),
     stratum(

@@ -148,7 +148,15 @@ def nothing_is_dropped(cls: Any, pick: Pick) -> Problem:
 def nearly_everything_is_dropped(cls: Any, pick: Pick) -> Problem:
     """p close to 1, so that what is kept is made far larger."""
     problem = cls.draw(pick)
-    return posed(problem, (16, 16), pick.one_of((0.99, 0.96875, 0.995)), problem.seed)
+    draws, p = pick.one_of((((16, 16), 0.99), ((16, 16), 0.96875), ((16, 16), 0.995), ((64, 64), 0.999)))
+    return posed(problem, draws, p, problem.seed)
+
+
+@edge("DO-02")
+def nearly_nothing_is_dropped(cls: Any, pick: Pick) -> Problem:
+    """p close to 0, so that what is kept is made larger by as little: x/(1 - p) is not x."""
+    problem = cls.draw(pick)
+    return posed(problem, (16, 16), pick.one_of((0.001, 0.004, 2.0**-10)), problem.seed)
 
 
 @edge("DO-09")

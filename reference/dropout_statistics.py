@@ -80,6 +80,16 @@ def the_share_of_zeros_is_p(self: Problem, run: Run, pick: Pick) -> Sides | None
     return _shares([(found.size - int(np.count_nonzero(found)), found.size)], p)
 
 
+@law("DO-01, DO-03")
+def a_small_share_is_drawn(self: Problem, run: Run, pick: Pick) -> Sides | None:
+    """A p near 0 or 1 is kept to: of 131072 draws with p = 0.001 about 131 are zero, with p = 0.999 as many are not."""
+    # So many that none at all, and twice as many, are both further off than chance allows: see chance.py.
+    draws, small = pick.one_of((((128, 256), 0.004), ((256, 512), 0.001)), (80, 20))
+    p = 1 - small if pick.flag() else small
+    found = kept(run, posed(self, draws, p, pick.integer(0, 2**32 - 1)))
+    return _shares([(found.size - int(np.count_nonzero(found)), found.size)], p)
+
+
 @law("DO-11, LAW-A1")
 def the_mean_is_x(self: Problem, run: Run, pick: Pick) -> Sides | None:
     """The mean of y over many draws is x, whatever x is: 3 elements of 4 times 4/3 for p = 1/4."""

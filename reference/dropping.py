@@ -105,9 +105,13 @@ def _three(u: float) -> float:
 
 
 def _odds(problem: Problem) -> str:
-    """Of p: whether 1/(1 - p) is a power of two, by which nothing is rounded."""
+    """Of p: whether it is near 0 or 1, or 1/(1 - p) a power of two, by which nothing is rounded."""
     p = problem.p
-    return str(int(p)) if p in (0, 1) else "power_of_two" if math.frexp(1 - p)[0] == 0.5 else "other"
+    if p in (0, 1):
+        return str(int(p))
+    if not 0.01 <= p <= 0.99:
+        return "small" if p < 0.5 else "large"
+    return "power_of_two" if math.frexp(1 - p)[0] == 0.5 else "other"
 
 
 def _seed(problem: Problem) -> str:
@@ -116,15 +120,19 @@ def _seed(problem: Problem) -> str:
 
 
 FEATURES = (
-    Feature("p", ("0", "power_of_two", "other", "1"), _odds),
+    Feature("p", ("0", "small", "power_of_two", "other", "large", "1"), _odds),
     flag("training", lambda problem: problem.training),
     Feature("seed", ("0", "small", "large"), _seed),
 )
 
 
+EXTREME = (0.001, 0.999, 0.004, 0.996)
+
+
 def drawn(pick: Pick) -> dict[str, Any]:
     """p, training and seed of a problem: most of them in training with a p that leaves it to chance."""
-    p = pick.one_of((0.5, 0.25, 0.1, 0.75, 0.9, 0.875, 0.0, 1.0, None), (20, 12, 12, 12, 12, 4, 6, 4, 18))
+    usual = (0.5, 0.25, 0.1, 0.75, 0.9, 0.875, 0.0, 1.0, None)
+    p = pick.one_of((*usual, *EXTREME), (20, 12, 12, 12, 12, 4, 6, 4, 18, 2, 2, 2, 2))
     if p is None:
         p = pick.integer(1, 99) / 100
     evaluation = pick.flag(0.15)

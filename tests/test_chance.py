@@ -9,14 +9,27 @@ from typing import Any
 import numpy as np
 import pytest
 
+from convspec.adapters import Backend
+from convspec.conformance.checks import clauses_of
+from convspec.conformance.engine import Engine
+from convspec.conformance.settings import PROFILES, Settings
 from convspec.reference import Dropout, Dropout2d, Undetermined, chance
+
+from .broken.dropout import (
+    CountsPInHundredths,
+    DropsEverythingForALargeP,
+    KeepsEverythingForASmallP,
+    TakesASmallPForZero,
+)
+
+P = (0.001, 0.004, 0.01, 0.1, 0.25, 0.5, 0.82, 0.9, 0.99, 0.996, 0.999)
 
 
 @pytest.mark.parametrize("allowed", [1e-3, 1e-9, 1e-14])
 def test_the_tails_beyond_the_distance_are_rarer_than_allowed(allowed: float) -> None:
     binom = pytest.importorskip("scipy.stats").binom
     used = []
-    for n, p in itertools.product((1, 2, 10, 64, 1000, 4096, 2**20), (0.01, 0.1, 0.25, 0.5, 0.82, 0.9, 0.99)):
+    for n, p in itertools.product((1, 2, 10, 64, 1000, 4096, 2**15, 2**17, 2**20), P):
         far = chance.distance(n, p, allowed)
         # counts k with |k/n - p| > far, exactly
         above, below = np.floor(n * (p + far)), np.ceil(n * (p - far))
@@ -33,6 +46,34 @@ def test_the_distance_is_no_further_than_the_exponent_wants() -> None:
         near = far * (1 - 1e-6)
         assert min(chance.divergence(p + near, p), chance.divergence(p - near, p)) * n < np.log(2e14)
     assert chance.distance(2**20, 0.5, 1e-14) < 0.00401  # sqrt(ln(2e14) / 2n), Hoeffding's
+
+
+@pytest.mark.parametrize(("n", "p"), [(2**15, 0.004), (2**17, 0.001)])
+def test_of_so_many_draws_none_and_twice_as_many_are_too_far_off(n: int, p: float) -> None:
+    """What `a_small_share_is_drawn` rests on; of half as many draws none at all would pass."""
+    for share in (p, 1 - p):
+        far = float(chance.shares([n], share).tolerance[0])
+        assert far < 0.9 * p
+        assert float(chance.shares([n // 2], share).tolerance[0]) > p
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("backend", "clause"),
+    [
+        (TakesASmallPForZero, "within_the_bound"),
+        (TakesASmallPForZero, "nearly_nothing_is_dropped"),
+        (KeepsEverythingForASmallP, "a_small_share_is_drawn"),
+        (DropsEverythingForALargeP, "a_small_share_is_drawn"),
+        (CountsPInHundredths, "a_small_share_is_drawn"),
+    ],
+)
+@pytest.mark.parametrize("op", [Dropout, Dropout2d])
+def test_what_is_wrong_for_a_p_near_0_or_1_alone_is_seen(op: Any, backend: type, clause: str, seed: int) -> None:
+    settings = Settings(profile=PROFILES["default"], seed=seed, shrink_calls=1)
+    held = Backend.of(backend.__name__, backend(), "test")
+    (found,) = (c for c in clauses_of(op) if c.name == f"{op.name}.{clause}")
+    assert Engine(settings).run(found, held, "float32").cell.status == "fail"
 
 
 def test_divergence_by_hand() -> None:

@@ -7,17 +7,30 @@ import subprocess
 import sys
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from convspec.adapters import Backend
 from convspec.conformance import cover
+from convspec.conformance.checks import clauses_of
 from convspec.conformance.cover.table import Table
+from convspec.conformance.engine import Engine
 from convspec.conformance.settings import PROFILES, Settings
 from convspec.conformance.sweep import Clock, Sweep
 from convspec.reference import OPS, Op
 from convspec.reference.features import classes_of
 from convspec.reference.pick import RandomPick
 from convspec.reference.rounding import FORMATS, dtype_named
+from convspec.reference.window import STRETCHED
+
+from .broken.conv2d import (
+    ForgetsAChannelOfStridedWindows,
+    ForgetsAFilterOfStridedWindows,
+    ForgetsSevenChannelsOfNineTaps,
+    ForgetsThreeChannelsOfStridedNineTaps,
+    RepeatsAFilterOfNineTaps,
+)
 
 TOLD = [op for op in OPS if op.features]
 NAMES = [op.name for op in TOLD]
@@ -82,6 +95,52 @@ def test_what_is_excluded_is_never_met(op: type[Op]) -> None:
             known = set(zip((f.name for f in op.features), classes, strict=True))
             assert all(c is None or c in f.classes for f, c in zip(op.features, classes, strict=True)), classes
             assert [e.why for e in op.excluded if e.combination <= known] == [], problem.summary()
+
+
+@pytest.mark.parametrize("name", ["conv2d", "conv2d_backward"])
+def test_filters_of_one_group_and_several_taps_have_every_size(name: str) -> None:
+    """Of channels and of filters, with a stride and more than one window as well: told from shapes alone."""
+    op = TOLD[NAMES.index(name)]
+    ours = sweep(op, "float32", "default")
+    met: dict[str, set[tuple[str, int]]] = {"several": set(), "strided": set(), "3x3": set()}
+    for k in range(len(ours.rows)):
+        problem: Any = ours.problem(k)[0]
+        problem = getattr(problem, "forward", problem)
+        (filters, channels, *taps), stride = problem.weight.shape, problem.stride
+        if problem.groups > 1 or max(taps) == 1:
+            continue
+        here = {("channels", channels), ("filters", filters)}
+        met["several"] |= here
+        if any(s > 1 and t > 1 and n > 1 for s, t, n in zip(stride, taps, problem.output_shape()[2:], strict=True)):
+            met["strided"] |= here
+        if taps == [3, 3] and stride == (1, 1):
+            met["3x3"] |= {(what, size % 8) for what, size in here if size > 4}
+    for what in ("channels", "filters"):
+        assert {(what, size) for size in STRETCHED} <= met["several"] & met["strided"]
+        assert {(what, rest) for rest in (7, 0, 1)} <= met["3x3"]
+
+
+LEFT_OVER = (
+    ForgetsSevenChannelsOfNineTaps,
+    ForgetsAChannelOfStridedWindows,
+    ForgetsThreeChannelsOfStridedNineTaps,
+    ForgetsAFilterOfStridedWindows,
+    RepeatsAFilterOfNineTaps,
+)
+ENGINES: dict[int, Engine] = {}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("backend", LEFT_OVER)
+def test_what_is_left_over_shows_in_the_values(backend: type, seed: int) -> None:
+    """And not by a law or an edge alone: in the default profile, as a user runs it. Of the integers of a single row one
+    in nine are zeros, which show nothing; then the bound must."""
+    settings = Settings(profile=PROFILES["default"], seed=seed, shrink_calls=1)
+    engine = ENGINES.setdefault(seed, Engine(settings))
+    held = Backend.of(backend.__name__, backend(), "test")
+    clauses = {clause.name: clause for clause in clauses_of(TOLD[NAMES.index("conv2d")])}
+    names = ("conv2d.within_the_bound", "conv2d.exact_on_integers")
+    assert any(engine.run(clauses[name], held, "float32").cell.status == "fail" for name in names)
 
 
 def test_another_seed_has_the_same_parameters_and_other_values() -> None:

@@ -20,7 +20,7 @@ def main(names: list[str]) -> None:
             continue
         start = time.monotonic()
         search = Search(op)
-        rows, pairs, unmet = search.rows(most=400, draws=10_000, steps=60, tries=5)
+        rows, pairs, unmet = search.rows(most=400, draws=30_000, steps=60, tries=5)
         found = Rows(op=op.name, pairs=pairs, unmet=unmet, rows=[" ".join(map(str, one.row)) for one in rows])
         _write(found)
         found.problems = fingerprint(op)

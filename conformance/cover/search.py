@@ -28,6 +28,7 @@ from .table import Mask, Table
 F32 = np.dtype(np.float32)
 SMALL = 400  # elements, below which problems cost alike
 DEAR = 1.5  # combinations that a problem of twice the elements must have more
+CLIMB = 1500  # changes tried on a row before it is taken: one row fewer is saved in every run
 
 
 class _Blank(Data):
@@ -141,6 +142,7 @@ class Search:
                     print(f"    {table.name(place)}", flush=True)
         chosen = self._pruned(self._greedy((1, 2), pool, [], met, 10_000))
         pairs = len(chosen)
+        print(f"{self.op.name}: {pairs} rows hold every pair", flush=True)
         chosen = self._greedy((3,), pool, chosen, met, most)
         held = np.zeros_like(met[3])
         for one in chosen:
@@ -194,7 +196,7 @@ class Search:
                 if bounds[k] > best:
                     best, at = float(bounds[k]), k
             one = pool[at]
-            for _ in range(250 if 2 in strengths else 40):
+            for _ in range(CLIMB if 2 in strengths else 40):
                 other = self.changed(one)
                 if worth(other) > best and gain(other):
                     one, best = other, worth(other)

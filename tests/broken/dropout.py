@@ -138,6 +138,38 @@ class RoundsTheDivisor(Drops):
         return 1 / float(np.float16(1 - p)) if p < 1 else 0.0
 
 
+@broken(**both("nearly_nothing_is_dropped within_the_bound a_small_share_is_drawn"), elements=40)
+class TakesASmallPForZero(Drops):
+    """p below a hundredth is 0."""
+
+    def dropout(self, problem: Any) -> Any:
+        return super().dropout(problem.but(p=0.0) if 0 < problem.p < 0.01 else problem)
+
+
+@broken(**both("a_small_share_is_drawn"))
+class KeepsEverythingForASmallP(Drops):
+    """p below a hundredth drops nothing; what is kept is divided by 1 - p."""
+
+    def kept(self, problem: Any, shape: tuple[int, ...]) -> Any:
+        return super().kept(problem, shape) | (0 < problem.p < 0.01)
+
+
+@broken(**both("a_small_share_is_drawn"))
+class DropsEverythingForALargeP(Drops):
+    """p above 0.99 is 1."""
+
+    def kept(self, problem: Any, shape: tuple[int, ...]) -> Any:
+        return super().kept(problem, shape) & (problem.p <= 0.99)
+
+
+@broken(**both("a_small_share_is_drawn"))
+class CountsPInHundredths(Drops):
+    """p is rounded to whole hundredths where elements are drawn."""
+
+    def kept(self, problem: Any, shape: tuple[int, ...]) -> Any:
+        return self.uniform(problem, shape) >= round(problem.p, 2)
+
+
 @broken(dropout="neighbours_are_independent counts_vary")
 class DropsWholeImages(Drops):
     """One draw for each index of the first axis."""
