@@ -4,8 +4,8 @@ BIN := .venv/bin
 
 .PHONY: conformance test check types spec cover sample power soak grades numerics soundness clean
 
-conformance: .venv/core  ## check the NumPy and the bundled C backend, and write the page
-	$(BIN)/pytest conformance/ --backend=numpy --backend=c
+conformance: .venv/parallel  ## check the NumPy and the bundled C backend on all cores, and write the page
+	$(BIN)/pytest conformance/ --backend=numpy --backend=c -n auto
 
 test: .venv/full  ## the project's own tests
 	$(BIN)/pytest tests/ -n 2
@@ -42,6 +42,10 @@ cover: .venv/core  ## conformance/cover/*.json: the parameters that the sweep dr
 .venv/core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q -e . -c constraints.txt
+	touch $@
+
+.venv/parallel: .venv/core
+	$(BIN)/python -m pip install -q -e '.[parallel]' -c constraints.txt
 	touch $@
 
 .venv/full: .venv/core

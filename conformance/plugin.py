@@ -34,14 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
     except (CannotLoad, ValueError) as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[SESSION] = session
-    config.addinivalue_line("markers", "xdist_group(name): pytest-xdist's own, also where it is not installed")
     # Our own summary tells a failure by its smallest case; pytest's sections would repeat each of them.
     if config.option.tbstyle == "auto":
         config.option.tbstyle = "no"
     if config.option.reportchars == "fE":
         config.option.reportchars = ""
-    if getattr(config.option, "dist", "no") == "load":
-        config.option.dist = "loadgroup"  # the problems of an operation and dtype are drawn by one worker
     if hasattr(config, "workerinput"):
         session.attach(config.workerinput["convspec_run"])
 
@@ -53,9 +50,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "convspec_item" not in metafunc.fixturenames:
         return
-    items = metafunc.config.stash[SESSION].items()
-    marks = [pytest.mark.xdist_group(f"{i.clause.op}-{i.dtype}") for i in items]
-    parameters = [pytest.param(i, id=i.id, marks=[m]) for i, m in zip(items, marks, strict=True)]
+    parameters = [pytest.param(item, id=item.id) for item in metafunc.config.stash[SESSION].items()]
     metafunc.parametrize("convspec_item", parameters)
 
 
@@ -85,6 +80,22 @@ def pytest_configure_node(node: Any) -> None:
     session = node.config.stash[SESSION]
     session.create()
     node.workerinput["convspec_run"] = str(session.folder.path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With xdist: an operation in a dtype goes to one worker, which draws its problems once. Where there are few of
+    them, or another distribution is asked for, it is left to xdist."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByProblems(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            clause, _, rest = nodeid.rpartition("[")[2].partition("-")
+            return f"{clause.partition('.')[0]}-{rest.partition('-')[0]}"
+
+    lists = {(item.clause.op, item.dtype) for item in config.stash[SESSION].items()}
+    workers = len(config.option.tx)
+    return ByProblems(config, log) if config.option.dist == "load" and len(lists) >= 3 * workers else None
 
 
 @pytest.hookimpl(optionalhook=True)

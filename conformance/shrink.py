@@ -67,7 +67,7 @@ def shrink(
     what Hypothesis ends with, unless a case met on the way was far smaller.
     """
     # Here and not above: half a second that a run without failures need not spend.
-    from hypothesis import HealthCheck, Phase, find, settings
+    from hypothesis import HealthCheck, Phase, core, find, settings
     from hypothesis import strategies as st
     from hypothesis.database import InMemoryExampleDatabase, choices_to_bytes
     from hypothesis.errors import Flaky, NoSuchExample
@@ -106,10 +106,16 @@ def shrink(
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    # Where Hypothesis runs out of calls, or the backend does not repeat, the smallest case met so far stands.
-    with suppress(NoSuchExample, Flaky, SkipTest, ExceptionGroup):
-        # No `random=`: with a seed, Hypothesis leaves the database aside.
-        last[:] = [_known(find(cases(), failing, settings=quiet, database_key=KEY))]
+    # A search that ends for want of calls would end elsewhere each time. Not `random=`: with it, Hypothesis leaves the
+    # database aside; this is what its option --hypothesis-seed sets.
+    before: int | None = core.global_force_seed
+    vars(core)["global_force_seed"] = 0
+    try:
+        # Where Hypothesis runs out of calls, or the backend does not repeat, the smallest case met so far stands.
+        with suppress(NoSuchExample, Flaky, SkipTest, ExceptionGroup):
+            last[:] = [_known(find(cases(), failing, settings=quiet, database_key=KEY))]
+    finally:
+        vars(core)["global_force_seed"] = before
     if best is None:
         return Shrunk(list(choices), calls)
     simplest = last[0] if last[0][0] <= best[0] + CLOSE else best

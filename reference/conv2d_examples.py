@@ -231,6 +231,18 @@ def one_tap_and_as_many_filters_as_channels(cls: type[Conv2d], pick: Pick) -> Co
     return problem.but(x=x, weight=weight, bias=None, groups=1)
 
 
+@edge("L018")
+def one_pixel_outshines_the_rest(cls: type[Conv2d], pick: Pick) -> Conv2d:
+    """A pixel far brighter than the others, at one end of a long image: only the windows that hold it may be off by its
+    rounding, or those near it where a transform of tiles is declared."""
+    c, k, short, long = pick.integer(1, 2), pick.integer(1, 2), pick.integer(3, 5), 64 + pick.integer(0, 16)
+    random = np.random.default_rng(pick.seed())
+    x, weight = random.standard_normal((1, c, short, long)), random.standard_normal((k, c, 3, 3))
+    x[0, 0, pick.integer(0, 2), pick.integer(0, 3)] = 2.0**10 if pick.dtype == np.float16 else 2.0**40
+    x = x if pick.flag() else np.array(x.swapaxes(2, 3), order="C")
+    return cls(x=x.astype(pick.dtype), weight=weight.astype(pick.dtype))
+
+
 @edge("GEN-19", STRICT, may_refuse=True)
 def no_channels(cls: type[Conv2d], pick: Pick) -> Conv2d:
     """Images without channels may be refused; accepted, they give the empty sum: the bias, or zero."""

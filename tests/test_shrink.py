@@ -45,3 +45,10 @@ def test_another_bug_is_not_taken_for_it(failed: dict[str, Verdict]) -> None:
     """A wrong shape is told as one, though wrong values are easier to come by."""
     shapes = [v.failure for v in failed.values() if v.failure is not None and v.failure.cause == "wrong shape"]
     assert [failure.clause for failure in shapes] == ["relu.an_empty_array"]
+
+
+def test_a_search_that_ends_for_want_of_calls_ends_where_it_did_before(failed: dict[str, Verdict]) -> None:
+    def told(verdicts: dict[str, Verdict]) -> list[tuple[str, str, int]]:
+        return [(v.failure.id, v.failure.message, v.failure.shrink_calls) for v in verdicts.values() if v.failure]
+
+    assert told(failures()) == told(failed)

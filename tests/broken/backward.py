@@ -10,7 +10,7 @@ from .base import Array, Right, broken, each, rounded, wide
 
 CONV_EDGES = (
     "windows_wholly_on_the_padding a_filter_as_large_as_the_padded_image depthwise_filters padding_at_its_limit"
-    " one_tap_and_as_many_filters_as_channels"
+    " one_tap_and_as_many_filters_as_channels one_pixel_outshines_the_rest"
 )
 POOL_EDGES = (
     "a_window_as_large_as_the_image a_stride_beyond_the_window padding_of_half_a_window"

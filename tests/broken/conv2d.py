@@ -578,6 +578,21 @@ class ScalesTheFiltersInPlace(Right):
         return y
 
 
+@broken(elements=400, conv2d="one_pixel_outshines_the_rest within_the_bound")
+class TransformsTheImage(Right):
+    """By Fourier transforms of the whole image in float32, and without a word of it."""
+
+    def conv2d(self, problem: Any) -> Any:
+        (height, width), (r, s) = problem.x.shape[2:], problem.weight.shape[2:]
+        plain = problem.stride == problem.dilation == (1, 1) and problem.padding == ((0, 0), (0, 0))
+        if not plain or problem.groups > 1 or problem.x.dtype != np.float32:
+            return self.answer(problem)
+        seen, used = np.fft.rfft2(problem.x), np.fft.rfft2(problem.weight, (height, width))
+        made = np.fft.irfft2(np.einsum("nchw,kchw->nkhw", seen, used.conj()), (height, width))
+        y = made[:, :, : height - r + 1, : width - s + 1]
+        return rounded(y if problem.bias is None else y + problem.bias[:, None, None], problem)
+
+
 # What is left over of channels and filters.
 
 
