@@ -205,10 +205,11 @@ struct dropout2d {
     int64_t seed;
 };
 
-/* Gradients of the sum of grad_output * y with respect to x, weight and bias, for the forward problem's y. Each function
-   is given the arrays of the forward operation and grad_output, which is as large as y; it writes grad_x, grad_weight
-   and grad_bias, as large as x, weight and bias, and NULL where those are. Past the first gradient nothing is asked for
-   a shape. Values of the bias do not matter; gradients of weight and bias are sums over the images. */
+/* Gradients of the sum of grad_output * y with respect to x, weight and bias, y being the output of the forward problem.
+   Each function is given the arrays of the forward operation, and grad_output, as large as y. It writes grad_x,
+   grad_weight and grad_bias, as large as x, weight and bias; the last two are NULL where weight and bias are, and absent
+   where the operation has none. The shape function gives the shape of grad_x. Values of the bias do not matter; the
+   gradients of weight and bias are sums over the images. */
 struct conv2d_backward {
     struct conv2d forward;
     int64_t grad_n, grad_c, grad_i, grad_j; /* grad_output (N,K,I,J) */
