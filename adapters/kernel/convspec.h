@@ -8,15 +8,15 @@ the operations, in either type or in both; the suite calls what it finds.
     int conv2d_shape(const struct conv2d *p, int64_t shape[4]);
     int conv2d_f32(const struct conv2d *p, const float *x, const float *weight, const float *bias, float *y);
 
-First come the arrays that are read, then those that are written: y, and for batch normalization two more; or gradients,
-and then the shape is that of the first, the gradient of x. An array
-that is absent is NULL, and the members with its lengths are -1. Parameters that are no whole numbers are double for
-both types.
+First come the arrays that are read, then those that are written: y, and for batch normalization two more; or the
+gradients, and then the shape is that of grad_x. An array that is absent is NULL, and the members with its lengths are
+-1. Parameters that are no whole numbers are double for both types.
 
-Every function checks the problem by itself and returns a status. On any status but CONVSPEC_OK nothing that it wrote
-is looked at. The caller owns all memory: y holds exactly the elements of the shape, and a function may write nothing
-but its outputs, nor read beside its inputs: they lie between pages that may not be touched, and are
-aligned to their elements, as a slice of a larger array is, and to no more. Arrays are dense and row by row, images are NCHW, the last letter changes fastest. Sizes may be 0.
+Every function checks the problem by itself and returns a status. On any status but CONVSPEC_OK nothing that it wrote is
+looked at. The caller owns all memory: outputs hold exactly the elements of their shapes, and a function may write
+nothing but its outputs, nor read beside its inputs: they lie between pages that may not be touched, and are aligned to
+their elements, as a slice of a larger array is, and to no more. Arrays are dense and row by row, images are NCHW, the
+last letter changes fastest. Sizes may be 0.
 
 The axis letters: n image, c channel, k filter, h w input rows and columns, i j output rows and columns, r s taps of a
 window. Pairs are {rows, columns}; padding is {{top, bottom}, {left, right}}, four independent sides.
