@@ -24,7 +24,7 @@ from convspec.reference.pick import RandomPick
 from convspec.reference.rounding import FORMATS, dtype_named
 from convspec.reference.window import STRETCHED
 
-from .broken.conv2d import (
+from .broken.conv2d_tails import (
     ForgetsAChannelOfStridedWindows,
     ForgetsAFilterOfStridedWindows,
     ForgetsSevenChannelsOfNineTaps,

@@ -10,7 +10,7 @@ from .base import Array, Right, broken, each, rounded, wide
 
 CONV_EDGES = (
     "windows_wholly_on_the_padding a_filter_as_large_as_the_padded_image depthwise_filters padding_at_its_limit"
-    " one_tap_and_as_many_filters_as_channels one_pixel_outshines_the_rest"
+    " one_tap_and_as_many_filters_as_channels"
 )
 POOL_EDGES = (
     "a_window_as_large_as_the_image a_stride_beyond_the_window padding_of_half_a_window"
@@ -54,6 +54,20 @@ class SkipsTheLastRowOfWindows(Gradients):
         grad = np.array(problem.grad_output)
         grad[:, :, -1:] = 0
         return self.of(problem, grad_output=grad)
+
+
+@broken(elements=600, conv2d_backward="one_pixel_outshines_the_rest within_the_bound")
+class TransformsTheImage(Gradients):
+    """The gradient of the filters by Fourier transforms of whole images in float32, and without a word of it."""
+
+    def wrong(self, problem: Any, right: Any) -> Any:
+        x, grad, (r, s) = problem.x, problem.grad_output, problem.weight.shape[2:]
+        plain = problem.stride == problem.dilation == (1, 1) and problem.padding == ((0, 0), (0, 0))
+        if not plain or problem.groups > 1 or x.dtype != np.float32 or not grad.size:
+            return right
+        seen, used = np.fft.rfft2(x), np.fft.rfft2(grad, x.shape[2:])
+        made = np.fft.irfft2(np.einsum("nchw,nkhw->kchw", seen, used.conj()), x.shape[2:])
+        return (right[0], rounded(made[:, :, :r, :s], problem), right[2])
 
 
 @broken(
