@@ -13,6 +13,7 @@ KINDS = (".py", ".c", ".h", ".toml", ".json")
 
 # What finds out or tells, and decides no verdict.
 TELLING = (
+    "reports/",
     "conformance/grading",
     *(f"conformance/{name}.py" for name in ("replay", "reproduce", "script", "shrink", "spec_pages", "terminal")),
 )
@@ -20,16 +21,25 @@ TELLING = (
 
 @cache
 def of_operation(op: str, *also: str) -> str:
-    """Sixteen hexadecimal digits that change with what decides a verdict on an operation, and with these places.
+    """Sixteen hexadecimal digits that change with what decides a verdict on an operation, and with these places."""
+    return _digest(deciding(op) | set(_files(*also)))
+
+
+def deciding(op: str) -> set[Path]:
+    """The files that decide a verdict on an operation.
 
     That is the engine and the adapters as a whole, of the specification the modules that the operation's own takes in,
-    of the stored rows its own. A law of another operation may change.
+    of the stored rows its own. A law of another operation may change, and how a verdict is told.
     """
     rows = {path for path in _files("conformance/cover") if path.suffix == ".json"}
-    telling = {path for path in _files("conformance") if path.relative_to(ROOT).as_posix().startswith(TELLING)}
-    shared = (set(_files("adapters", "conformance")) - rows - telling) | {ROOT / "reference/__init__.py"}
+    whole = set(_files("adapters", "conformance")) - rows
+    reached = taken_in([*(path for path in whole if not _tells(path)), ROOT / f"reference/{op}.py"])
     own = {path for path in rows if path.stem == op}
-    return _digest((taken_in([*shared, ROOT / f"reference/{op}.py"]) - telling) | own | set(_files(*also)))
+    return {path for path in reached if not _tells(path)} | own | {ROOT / "reference/__init__.py"}
+
+
+def _tells(path: Path) -> bool:
+    return path.relative_to(ROOT).as_posix().startswith(TELLING)
 
 
 def taken_in(paths: Iterable[Path]) -> set[Path]:

@@ -1,13 +1,15 @@
-"""How long the suite takes on one backend in float32, and where the time goes.
+"""How long the suite takes on one backend, and where the time goes.
 
-    python benchmarks/suite.py [BACKEND]
+    python benchmarks/suite.py [BACKEND] [--dtype NAME ...]
 
 Runs the smoke profile in one process and the default profile in two over all operations, as a user would, and draws the
-frozen lists once more to time the drawing alone. Nothing is asserted.
+frozen lists once more to time the drawing alone. The budgets are those of float32, which is measured unless another
+dtype is asked for. Nothing is asserted.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -19,16 +21,21 @@ import numpy as np
 
 from convspec.reference import OPS
 from convspec.reference.pick import RandomPick
+from convspec.reference.rounding import FORMATS
 
 BUDGET = {"smoke": (10.0, 1), "default": (90.0, 2)}  # seconds, processes
 
 
 def main() -> None:
-    backend = sys.argv[1] if len(sys.argv) > 1 else "numpy"
-    print(f"{backend}, float32, all operations; whole command, in s\n")
+    parser = argparse.ArgumentParser(description="How long the suite takes, and where the time goes")
+    parser.add_argument("backend", nargs="?", default="numpy")
+    parser.add_argument("--dtype", nargs="*", default=["float32"], choices=list(FORMATS), help="default: float32")
+    asked = parser.parse_args()
+    print(f"{asked.backend}, {', '.join(asked.dtype)}, all operations; whole command, in s\n")
     for profile, (budget, processes) in BUDGET.items():
         with tempfile.TemporaryDirectory() as folder:
-            options = [f"--backend={backend}", "--dtype=float32", f"--profile={profile}", f"--results-dir={folder}"]
+            options = [f"--backend={asked.backend}", f"--profile={profile}", f"--results-dir={folder}"]
+            options += [f"--dtype={','.join(asked.dtype)}"]
             options += ["-n", str(processes)] if processes > 1 else []
             start = time.perf_counter()
             command = [sys.executable, "-m", "pytest", "--pyargs", "convspec.conformance", "-q", *options]
@@ -38,6 +45,7 @@ def main() -> None:
         print(f"{profile:8} {spent:6.1f}  ({spent / budget:.2f} of its budget of {budget:.0f} s)")
         for stage, seconds in stages.items():
             print(f"   {stage:10} {seconds:6.2f}  {seconds / spent:5.0%}")
+        print(f"   bounds over expected values: {stages['bound'] / stages['reference']:.2f}")
     print("\ndrawing, in ms per problem")
     for op in OPS:
         start = time.perf_counter()

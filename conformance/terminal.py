@@ -9,6 +9,7 @@ from typing import Any
 
 from convspec.reports.record import Cell, warning_of
 from convspec.reports.status import worst_status
+from convspec.reports.text import ratio_text
 
 from .session import Session
 
@@ -72,7 +73,7 @@ def _table(session: Session, cells: list[Cell]) -> list[str]:
         for statuses in by_clause.values():
             count[worst_status(statuses).word] += 1
         worst = max((c for c in mine if isinstance(c.worst, float)), key=lambda c: float(c.worst or 0), default=None)
-        ratio = f"{worst.worst:.3f}  {worst.op} {worst.dtype}" if worst is not None else "-"
+        ratio = f"{ratio_text(float(worst.worst or 0))}  {worst.op} {worst.dtype}" if worst is not None else "-"
         cases = sum(c.cases.executed for c in mine)
         failed, lost = count["fail"] + count["error"], count["crash"] + count["timeout"]
         deviates = count["deviation"] + count["fixed"]

@@ -35,7 +35,7 @@ from convspec.reports.record import (
     write_whole,
 )
 from convspec.reports.status import BY_WORD, FAILING, RANK, STAGES, STATUSES, Status, status_of, worst_status
-from convspec.reports.text import anchor, clause_anchor, seconds_text, slug, value_text, visible
+from convspec.reports.text import anchor, clause_anchor, ratio_text, seconds_text, slug, value_text, visible
 
 HERE = Path(__file__).parent
 
@@ -124,9 +124,7 @@ class Ratio:
 
     @property
     def text(self) -> str:
-        if 100 <= self.value < 1e4:
-            return f"{self.value:,.0f}"
-        return f"{self.value:.2g}" if self.value == 0 or 1e-3 <= self.value < 100 else f"{self.value:.1e}"
+        return ratio_text(self.value)
 
     @property
     def over(self) -> bool:

@@ -37,6 +37,17 @@ def value_text(value: Any) -> str:
     return repr(value)
 
 
+def ratio_text(ratio: float) -> str:
+    """An error over its bound, for reading: 0.998, 0.0123, 1.2e-05, 12.3, 4,567. Only what is on the bound is 1."""
+    if 0.999 <= ratio < 1:
+        return f"{min(ratio, 0.9999):.4f}"
+    if 1 < ratio < 1.001:
+        return f"{max(ratio, 1.0001):.4f}"
+    if 100 <= ratio < 1e4:
+        return f"{ratio:,.0f}"
+    return f"{ratio:.3g}" if ratio == 0 or 1e-3 <= ratio < 100 else f"{ratio:.1e}"
+
+
 def seconds_text(seconds: float) -> str:
     """A duration for reading: 0.042 s, 12.3 s, 4 min 07 s, 2 h 05 min."""
     if not math.isfinite(seconds) or seconds < 0.1:

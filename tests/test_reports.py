@@ -32,7 +32,7 @@ from convspec.reports.record import (
     write_schemas,
 )
 from convspec.reports.summary import write_summary
-from convspec.reports.text import clause_anchor, visible
+from convspec.reports.text import clause_anchor, ratio_text, visible
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"> {{ 7*7 }} & <b>' `|` \u202egnp\x00"
 CLAUSES = [
@@ -289,6 +289,25 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.append((tag, dict(attrs)))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "told"),
+    [
+        (0.0, "0"),
+        (0.9260, "0.926"),
+        (0.99951, "0.9995"),
+        (0.999999, "0.9999"),
+        (1.0, "1"),
+        (1.0000001, "1.0001"),
+        (1.00049, "1.0005"),
+        (4567.0, "4,567"),
+        (1.2e-5, "1.2e-05"),
+        (math.inf, "inf"),
+    ],
+)
+def test_only_what_is_on_the_bound_is_told_as_on_it(ratio: float, told: str) -> None:
+    assert ratio_text(ratio) == told
 
 
 def test_what_is_written_is_what_is_read(run: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.fingerprint import ROOT, of_operation, taken_in
+from benchmarks.fingerprint import ROOT, deciding, of_operation, taken_in
 from benchmarks.soak import DTYPES, Unit, page
 from convspec.conformance.checks import clauses_of
 from convspec.reference import SPECIFIED, Op
@@ -28,6 +28,14 @@ def test_a_law_of_another_operation_is_not() -> None:
     laws = ROOT / "reference/conv2d_laws.py"
     assert laws in taken_in([ROOT / "reference/lenet5.py"])
     assert laws not in taken_in([ROOT / "reference/relu.py"])
+
+
+@pytest.mark.parametrize("op", ["relu", "lenet5"])
+def test_what_tells_a_verdict_is_not(op: str) -> None:
+    files = {path.relative_to(ROOT).as_posix() for path in deciding(op)}
+    assert {f"reference/{op}.py", "conformance/compare.py", "conformance/engine.py", "adapters/c.py"} <= files
+    assert not {file for file in files if file.startswith("reports/")}
+    assert not files & {"conformance/terminal.py", "conformance/shrink.py"}
 
 
 def test_marks_are_of_operations_and_of_what_else_is_named() -> None:
