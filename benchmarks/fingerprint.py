@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import tomllib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -17,25 +18,35 @@ TELLING = (
     "conformance/grading",
     *(f"conformance/{name}.py" for name in ("replay", "reproduce", "script", "shrink", "spec_pages", "terminal")),
 )
+DEVIATIONS = "conformance/deviations-*.toml"
 
 
 @cache
 def of_operation(op: str, *also: str) -> str:
     """Sixteen hexadecimal digits that change with what decides a verdict on an operation, and with these places."""
-    return _digest(deciding(op) | set(_files(*also)))
+    excused = [(file, excuses(file, op)) for file in sorted(ROOT.glob(DEVIATIONS))]
+    return _digest(deciding(op) | set(_files(*also)), repr([(file.name, said) for file, said in excused if said]))
 
 
 def deciding(op: str) -> set[Path]:
     """The files that decide a verdict on an operation.
 
     That is the engine and the adapters as a whole, of the specification the modules that the operation's own takes in,
-    of the stored rows its own. A law of another operation may change, and how a verdict is told.
+    of the stored rows its own. A law of another operation may change, and how a verdict is told. Known deviations count
+    by themselves, those of the operation alone.
     """
     rows = {path for path in _files("conformance/cover") if path.suffix == ".json"}
-    whole = set(_files("adapters", "conformance")) - rows
+    whole = set(_files("adapters", "conformance")) - rows - set(ROOT.glob(DEVIATIONS))
     reached = taken_in([*(path for path in whole if not _tells(path)), ROOT / f"reference/{op}.py"])
     own = {path for path in rows if path.stem == op}
     return {path for path in reached if not _tells(path)} | own | {ROOT / "reference/__init__.py"}
+
+
+def excuses(file: Path, op: str) -> list[tuple[str, str, str]]:
+    """The clauses of an operation that a backend is known to deviate from, and on which condition."""
+    found = tomllib.loads(file.read_text("utf-8"))
+    of_op = [(clause, entry) for clause in sorted(found) for entry in found[clause] if clause.startswith(f"{op}.")]
+    return [(clause, entry.get("when", ""), entry.get("dtype", "")) for clause, entry in of_op]
 
 
 def _tells(path: Path) -> bool:
@@ -83,8 +94,8 @@ def _files(*places: str) -> Iterator[Path]:
         yield from (path for path in inside or [ROOT / place] if path.suffix in KINDS)
 
 
-def _digest(paths: Iterable[Path]) -> str:
-    whole = hashlib.sha256()
+def _digest(paths: Iterable[Path], more: str) -> str:
+    whole = hashlib.sha256(more.encode())
     for path in sorted(paths):
         name = path.relative_to(ROOT).as_posix()
         whole.update(name.encode() + (_program(path) if path.suffix == ".py" else path.read_bytes()))

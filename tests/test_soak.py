@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from benchmarks.fingerprint import ROOT, deciding, of_operation, taken_in
+from benchmarks.fingerprint import ROOT, deciding, excuses, of_operation, taken_in
 from benchmarks.soak import DTYPES, Unit, page
 from convspec.conformance.checks import clauses_of
 from convspec.reference import SPECIFIED, Op
@@ -36,6 +37,13 @@ def test_what_tells_a_verdict_is_not(op: str) -> None:
     assert {f"reference/{op}.py", "conformance/compare.py", "conformance/engine.py", "adapters/c.py"} <= files
     assert not {file for file in files if file.startswith("reports/")}
     assert not files & {"conformance/terminal.py", "conformance/shrink.py"}
+
+
+def test_known_deviations_count_for_their_operation_alone(tmp_path: Path) -> None:
+    file = tmp_path / "deviations-mine.toml"
+    file.write_text('[["conv2d.no_channels"]]\nreason = "refuses them"\nwhen = "x.shape[1] == 0"\n')
+    assert excuses(file, "conv2d") == [("conv2d.no_channels", "x.shape[1] == 0", "")]
+    assert excuses(file, "conv2d_backward") == []
 
 
 def test_marks_are_of_operations_and_of_what_else_is_named() -> None:
