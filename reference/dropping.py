@@ -21,6 +21,8 @@ Problem = Any
 # The largest seed: that of a signed 64-bit number, which every interface can carry.
 LARGEST_SEED = 2**63 - 1
 
+HELD = FORMATS["float32"]  # in which p may be held where arrays have no more digits
+
 
 def drops(problem: Problem) -> bool:
     """Does chance decide: in training, with p neither 0 nor 1?"""
@@ -79,18 +81,25 @@ def judgement(problem: Problem, arithmetic: Arithmetic) -> Bound:
 
     Each is off by a factor between 1 - u and 1 + u, and the second divides by the first: together by less than
     (1 + u)^2 / (1 - u) - 1 = 3u + O(u^2), u of the storage format, as an implementation may work in it throughout. The
-    same in float64 is added for the reference. p itself is a float64 number and is not rounded. 1/(1 - p) makes no
-    number smaller, so that a subnormal loses half a spacing, or, where flushing is declared, itself. Where 1/(1 - p) is
-    a power of two nothing is rounded at all, nor is it where x is copied or dropped.
+    same in float64 is added for the reference. p is a float64 number; with arrays of fewer digits it may be held as a
+    float32 one, as interfaces do that take a `float`: off by p*2^-24 at most, which of 1 - p is h = p*2^-24/(1 - p), so
+    that what comes of it is divided by 1 - h. 1/(1 - p) makes no number smaller, so that a subnormal loses half a
+    spacing, or, where flushing is declared, itself. Where p is a float32 number and 1/(1 - p) a power of two nothing is
+    rounded at all, nor is it where x is copied or dropped.
     """
     y = reference(problem)
     zero, no = np.zeros(y.shape), np.zeros(y.shape, bool)
     if not drops(problem):
         return Bound.exact(y.shape)
     keep = 1 - problem.p
-    exact = math.frexp(keep)[0] == 0.5 and 1 - keep == problem.p
+    narrow = arithmetic.out.p <= HELD.p
+    held = HELD.unit * problem.p / keep if narrow and float(np.float32(problem.p)) != problem.p else 0.0
+    exact = not held and math.frexp(keep)[0] == 0.5 and 1 - keep == problem.p
     size = np.where(np.isfinite(y), np.abs(y), 0.0)
-    tolerance = zero if exact else (_three(arithmetic.unit_factor * arithmetic.out.unit) + _three(2.0**-53)) * size
+    off = _three(arithmetic.unit_factor * arithmetic.out.unit)
+    off = (off + held) / (1 - held) if held < 1 else math.inf
+    with np.errstate(invalid="ignore"):
+        tolerance = zero if exact else np.where(size > 0, (off + _three(2.0**-53)) * size, 0.0)
     if not exact:
         tolerance = np.where(
             size > 0, tolerance + arithmetic.unit_factor * arithmetic.out.spacing / 2 + arithmetic.acc.spacing / 2, 0.0

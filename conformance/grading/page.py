@@ -18,8 +18,8 @@ from .record import Grade
 KEY = {
     "X": "every answer was the truth rounded once",
     "A": "every output is as exact as its own terms allow, in the format of the arrays",
-    "A-": "so, with a remark: narrow sums of 16-bit numbers, truncation, an emulated format, a variance in one pass",
-    "R(b)": "so, in b bits: inputs, products or sums are narrower than the format",
+    "A-": "as A, with a remark: narrow sums of 16-bit numbers, truncation, an emulated format, a variance in one pass",
+    "R(b)": "as A, but in b bits: inputs, products or sums are narrower than the format",
     "B": "a large number spoils its neighbours within a tile: Winograd, tiled FFT",
     "C": "a large number spoils outputs anywhere: FFT, Strassen, shared exponents",
     "D": "wrong",

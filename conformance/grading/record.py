@@ -11,9 +11,9 @@ class Grade(msgspec.Struct, kw_only=True):
     grade:
         X      every answer was the truth rounded once
         A      every output is as exact as its own terms allow, in the declared format
-        A-     so, with a remark: narrow sums of 16-bit numbers, truncation, an emulated format, a one-pass variance,
+        A-     as A, with a remark: narrow sums of 16-bit numbers, truncation, an emulated format, a one-pass variance,
                16-bit statistics, or errors larger than the model of random rounding has them
-        R(b)   so, in b bits: inputs, products or sums are narrower than the format
+        R(b)   as A, but in b bits: inputs, products or sums are narrower than the format
         B      a large number spoils its neighbours within a tile: Winograd, tiled FFT
         C      a large number spoils outputs anywhere: FFT, Strassen, shared exponents
         D      wrong

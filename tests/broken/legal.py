@@ -236,6 +236,19 @@ class DrawsIntegers(Drops):
         return problem.x * (mask * scale)
 
 
+class HoldsPInFloat32(Drops):
+    """p is a float32 number, and so is all that is made of it."""
+
+    dtypes = ("float32",)
+
+    def kept(self, problem: Any, shape: tuple[int, ...]) -> Any:
+        return self.uniform(problem, shape) >= np.float32(problem.p)
+
+    def scale(self, p: float) -> float:
+        one = np.float32(1)
+        return float(one / (one - np.float32(p))) if p < 1 else 0.0
+
+
 class DrawsByCounting(Drops):
     """A hash of the seed and the number of the element (splitmix64, twice); float32 draws of 24 bits."""
 
@@ -287,6 +300,7 @@ LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
     (Drops, ("dropout", "dropout2d")),
     (DrawsWithMersenne, ("dropout", "dropout2d")),
     (DrawsIntegers, ("dropout", "dropout2d")),
+    (HoldsPInFloat32, ("dropout", "dropout2d")),
     (DrawsByCounting, ("dropout", "dropout2d")),
     *LEGAL_SUMS,
     *LEGAL_RESULTS,
