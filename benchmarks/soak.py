@@ -35,7 +35,12 @@ DTYPES = ("float32", "float64", "float16", "bfloat16")
 # Several runs at once: libraries that start a thread per core would get in each other's way. And oneDNN looks through
 # all the kernels that it remembers when it forgets one, which a full cache does for every new shape: 10 ms for 20,000.
 LEAN = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "512"}
-FINE = ("pass", "deviation", "unsupported", "thin", "not run")  # the last: a law that says nothing in a dtype
+# No alarm: `fixed` passed, as chance drew nothing of what is known to fail; `not run` is a law silent in a dtype.
+FINE = ("pass", "deviation", "fixed", "unsupported", "thin", "not run")
+
+# In these PyTorch may end its process in bfloat16: a known deviation (conv2d.views_equal_copies) where it has a process
+# of its own, the end of the run where it has none.
+CRASHES = ("conv2d", "conv_block", "lenet5", "stack")
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ def run(unit: Unit) -> Unit:
     command = [sys.executable, "-m", "pytest", "conformance/", "-q", f"--op={unit.op}", f"--dtype={unit.dtype}"]
     command += [f"--backend={backend}" for backend in BACKENDS]
     command += [f"--seed={unit.seed}", "--profile=thorough", f"--results-dir={results}"]
+    command += ["--isolate=process"] if unit.dtype == "bfloat16" and unit.op.startswith(CRASHES) else []
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | LEAN)
     if done.returncode == 5:  # no backend has the operation in this dtype
         return Unit(*unit.key)
