@@ -38,10 +38,6 @@ LEAN = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ONEDNN_PRIMITIVE_C
 # No alarm: `fixed` passed, as chance drew nothing of what is known to fail; `not run` is a law silent in a dtype.
 FINE = ("pass", "deviation", "fixed", "unsupported", "thin", "not run")
 
-# In these PyTorch may end its process in bfloat16: a known deviation (conv2d.views_equal_copies) where it has a process
-# of its own, the end of the run where it has none.
-CRASHES = ("conv2d", "conv_block", "lenet5", "stack")
-
 
 @dataclass(frozen=True)
 class Unit:
@@ -69,7 +65,6 @@ def run(unit: Unit) -> Unit:
     command = [sys.executable, "-m", "pytest", "conformance/", "-q", f"--op={unit.op}", f"--dtype={unit.dtype}"]
     command += [f"--backend={backend}" for backend in BACKENDS]
     command += [f"--seed={unit.seed}", "--profile=thorough", f"--results-dir={results}"]
-    command += ["--isolate=process"] if unit.dtype == "bfloat16" and unit.op.startswith(CRASHES) else []
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | LEAN)
     if done.returncode == 5:  # no backend has the operation in this dtype
         return Unit(*unit.key)

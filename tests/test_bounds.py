@@ -285,6 +285,26 @@ def test_statistics_kept_in_float16_keep_their_bound(size: float) -> None:
     assert (beyond > half.unit) == (size > 1)  # there a unit roundoff alone does not cover it
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_variance_about_a_mean_that_is_kept_in_16_bits_keeps_its_bound(dtype: str) -> None:
+    """Two passes, the second about the rounded mean: far from zero the variance gains the square of that rounding."""
+    form = FORMATS[dtype]
+    kept = replace(Arithmetic.ieee(dtype), name="16-bit statistics", statistics=dtype)
+    random, over = np.random.default_rng(2), 0
+    for far in np.tile([0.0, 1.0, 30.0, 100.0, 1000.0], 20):
+        x = round_to(far + random.standard_normal((2, 3, 1, 2)), form).astype(dtype_named(dtype))
+        before = np.ones(3, x.dtype)
+        problem = BatchNorm2d(x=x, running_mean=before, running_var=before, momentum=0.5)
+        values = np.asarray(x, np.float64)
+        mean = round_to(values.mean((0, 2, 3), keepdims=True), form)
+        stored = round_to(np.square(values - mean).mean((0, 2, 3)) * 4 / 3, form)
+        error = np.abs(round_to(0.5 + 0.5 * stored, form) - problem.truths()["running_var"][0])
+        assert np.all(error <= problem.judgements(kept)["running_var"].tolerance)
+        strict = problem.judgements(Arithmetic.ieee(dtype))["running_var"]
+        over += int((error > strict.tolerance).sum())
+    assert over > 0  # to keep the mean so has to be declared
+
+
 def test_a_deviation_whose_reciprocal_float16_does_not_hold_may_overflow() -> None:
     kept = replace(Arithmetic.ieee("float16"), name="16-bit statistics", statistics="float16")
     problem = BatchNorm2d(x=np.zeros((1, 1, 1, 2), np.float16), eps=1e-10)

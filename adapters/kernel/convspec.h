@@ -21,7 +21,9 @@ last letter changes fastest. Sizes may be 0.
 The axis letters: n image, c channel, k filter, h w input rows and columns, i j output rows and columns, r s taps of a
 window. Pairs are {rows, columns}; padding is {{top, bottom}, {left, right}}, four independent sides.
 
-What this file does not do: threads, other layouts, other types, strides between elements, or promise that two libraries
+Functions are called from several threads at once, and share no state.
+
+What this file does not do: other layouts, other types, strides between elements, or promise that two libraries
 round alike.
 */
 #ifndef CONVSPEC_H
