@@ -12,17 +12,16 @@ import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
 from convspec.reports.drawn import DrawnOp, by_operation
-from convspec.reports.grids import Comparison, Grid, compare, draw
+from convspec.reports.failures import Group, grouped
 from convspec.reports.growth import GrowthOp, Key, keys, plotted
 from convspec.reports.record import (
-    ArrayInfo,
     BackendInfo,
     Cases,
     Cell,
@@ -34,8 +33,9 @@ from convspec.reports.record import (
     warning_of,
     write_whole,
 )
-from convspec.reports.status import BY_WORD, FAILING, RANK, STAGES, STATUSES, Status, status_of, worst_status
-from convspec.reports.text import anchor, clause_anchor, ratio_text, seconds_text, slug, value_text, visible
+from convspec.reports.status import BY_WORD, STAGES, STATUSES, Status, status_of, worst_status
+from convspec.reports.text import anchor, clause_anchor, ratio_text, seconds_text, value_text, visible
+from convspec.reports.verdict import Tally, banners, sentence
 
 HERE = Path(__file__).parent
 
@@ -80,27 +80,6 @@ class ClauseRow:
         """Whether the backends that exercised the clause disagree."""
         seen = {box.status.word for box in self.boxes if box.status.exercised or box.status.word == "error"}
         return len(seen) > 1
-
-
-@dataclass
-class Tally:
-    """Clauses by status, for one backend: of one operation or of all."""
-
-    counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-
-    def add(self, status: Status) -> None:
-        self.counts[status.word] += 1
-
-    def __getitem__(self, word: str) -> int:
-        return self.counts.get(word, 0)
-
-    @property
-    def exercised(self) -> int:
-        return sum(n for word, n in self.counts.items() if status_of(word).exercised)
-
-    @property
-    def worst(self) -> Status:
-        return worst_status(self.counts)
 
 
 @dataclass
@@ -151,48 +130,6 @@ class Card:
     sentence: str
     tally: Tally
     worst: Ratio | None
-
-
-@dataclass
-class Parameter:
-    name: str
-    value: str
-    default: str
-    usual: bool
-
-
-@dataclass
-class Picture:
-    """One array of a failure, as grids."""
-
-    name: str
-    kind: str
-    note: str
-    grids: list[Grid]
-
-
-@dataclass
-class FailureView:
-    failure: Failure
-    anchor: str
-    clause: ClauseInfo
-    clause_anchor: str
-    parameters: list[Parameter]
-    outputs: list[Picture]
-    inputs: list[Picture]
-    command: str
-    script: str
-    wrong: str
-
-
-@dataclass
-class Group:
-    """Failures alike: one backend, one operation, one cause."""
-
-    backend: str
-    op: str
-    cause: str
-    failures: list[FailureView]
 
 
 @dataclass
@@ -283,20 +220,20 @@ def lay_out(run: Run) -> Page:
 
     cards = []
     for backend, tally in zip(backends, totals, strict=True):
-        tone, glyph, sentence = _sentence(tally, run.info.complete)
+        tone, glyph, said = sentence(tally, run.info.complete)
         worst = _ratio(cell for cell in every if cell.backend == backend.key)
-        cards.append(Card(backend, anchor("backend", backend.key), tone, glyph, sentence, tally, worst))
+        cards.append(Card(backend, anchor("backend", backend.key), tone, glyph, said, tally, worst))
     ratios: list[tuple[str, list[Ratio | None]]] = []
     for name in ops:
         of_op = [cell for cell in run.cells if cell.op == name]
         ratios.append((name, [_ratio(cell for cell in of_op if cell.backend == b.key) for b in backends]))
     return Page(
         info=run.info,
-        banners=_banners(run),
+        banners=banners(run),
         backends=backends,
         cards=cards,
         ops=list(ops.values()),
-        groups=_groups(run, backends, clauses),
+        groups=grouped(run, backends, clauses),
         ratios=[line for line in ratios if any(line[1])],
         growth=plotted((cell for name in ops for cell in run.cells if cell.op == name), backends),
         growth_keys=keys(backends),
@@ -384,46 +321,6 @@ def _link(cell: Cell, failure_ids: set[str]) -> str:
     return "#" + anchor("failure", cell.failure) if cell.failure in failure_ids else ""
 
 
-def _sentence(tally: Tally, complete: bool) -> tuple[str, str, str]:
-    """The verdict in words; it never claims more than that no counter-example was found."""
-    so_far = "" if complete else " so far"
-    counted = sorted(tally.counts, key=lambda word: (RANK.get(word, -1), word))
-    said = [(word, tally[word]) for word in counted if status_of(word).tone in ("bad", "warn")]
-    if said:
-        parts = []
-        for number, (word, count) in enumerate(said):
-            noun = "" if number else "clause " if count == 1 else "clauses "
-            says = status_of(word).says
-            parts.append(f"{count} {noun}{_singular(says) if count == 1 else says}")
-        if not any(word in FAILING or word not in BY_WORD for word, _ in said):
-            found = f"no counter-example in {_clause_count(tally.exercised)}{so_far}"
-            return "warn", status_of(said[0][0]).glyph, f"{found}; {', '.join(parts)}"
-        return "bad", status_of(said[0][0]).glyph, ", ".join(parts) + so_far
-    if tally.exercised == 0:
-        return "none", "○", "nothing was exercised" + so_far
-    return "good", "✓", f"no counter-example found in {_clause_count(tally.exercised)}{so_far}"
-
-
-def _singular(says: str) -> str:
-    verb, _, rest = says.partition(" ")
-    verb = {"are": "is", "were": "was", "crash": "crashes"}.get(verb, verb + "s" if verb != "hit" else "hits")
-    return f"{verb} {rest}".strip()
-
-
-def _clause_count(number: int) -> str:
-    return f"{number} clause" + ("" if number == 1 else "s")
-
-
-def _banners(run: Run) -> list[str]:
-    banners = []
-    if not run.info.complete:
-        done = sum(cell.status != "not run" for cell in run.cells)
-        planned = f"{done:,} of {run.info.planned_cells:,}" if run.info.planned_cells else f"{done:,}"
-        why = " The run was interrupted." if run.info.interrupted else ""
-        banners.append(f"Incomplete: {planned} cells were run.{why}")
-    return banners + [stamp[:1].upper() + stamp[1:] for stamp in run.info.stamps]
-
-
 def _ratio(cells: Iterable[Cell]) -> Ratio | None:
     """The worst of the cells that have one; NaN is worse than infinity."""
     worst: Ratio | None = None
@@ -439,70 +336,6 @@ def _ratio(cells: Iterable[Cell]) -> Ratio | None:
         if math.isnan(value):
             break
     return worst
-
-
-def _groups(run: Run, backends: list[BackendInfo], clauses: list[ClauseInfo]) -> list[Group]:
-    column = {backend.key: number for number, backend in enumerate(backends)}
-    names = {backend.key: backend.name for backend in backends}
-    place = {clause.name: number for number, clause in enumerate(clauses)}
-    by_name = {clause.name: clause for clause in clauses}
-    groups: dict[tuple[int, int, str, str, str], list[FailureView]] = defaultdict(list)
-    for failure in sorted(run.failures, key=lambda f: (place[f.clause], f.dtype, f.id)):
-        clause = by_name[failure.clause]
-        first = min(place[other.name] for other in clauses if other.op == clause.op)
-        key = (column.get(failure.backend, len(column)), first, failure.op, failure.cause, failure.backend)
-        groups[key].append(_failure_view(run.folder, failure, clause))
-    return [
-        Group(names.get(backend, backend), op, cause, views)
-        for (_, _, op, cause, backend), views in sorted(groups.items(), key=lambda item: item[0])
-    ]
-
-
-def _failure_view(folder: Path, failure: Failure, clause: ClauseInfo) -> FailureView:
-    comparison = compare(failure.actual, failure.expected, failure.bound, failure.worst_index)
-    outputs = []
-    for name, array in (("got", failure.actual), ("expected", failure.expected), ("bound", failure.bound)):
-        if array is not None:
-            outputs.append(_picture(name, array, comparison))
-    inputs = [_picture(name, array, Comparison()) for name, array in failure.inputs.items()]
-    script = folder / "failures" / f"{slug(failure.id)}.py"
-    return FailureView(
-        failure=failure,
-        anchor=anchor("failure", failure.id),
-        clause=clause,
-        clause_anchor=clause_anchor(clause.name),
-        parameters=_parameters(failure),
-        outputs=outputs,
-        inputs=inputs,
-        command=f"python failures/{slug(failure.id)}.py",
-        script=script.read_text("utf-8", errors="backslashreplace") if script.is_file() else "",
-        wrong=_wrong(failure, comparison),
-    )
-
-
-def _picture(name: str, array: ArrayInfo, comparison: Comparison) -> Picture:
-    grids, note = draw(array, name, comparison)
-    return Picture(name, f"{array.dtype} {value_text(array.shape)}", note, grids)
-
-
-def _wrong(failure: Failure, comparison: Comparison) -> str:
-    if failure.actual is None:
-        return ""
-    total = math.prod(failure.actual.shape)
-    count = failure.wrong or len(comparison.wrong)
-    if not count:
-        return ""
-    text = f"{count:,} of {total:,} elements wrong"
-    return text + (f"; the worst at {failure.worst_index}" if failure.worst_index is not None else "")
-
-
-def _parameters(failure: Failure) -> list[Parameter]:
-    lines = []
-    for name, value in failure.parameters.items():
-        usual = name in failure.defaults and failure.defaults[name] == value
-        default = value_text(failure.defaults[name]) if name in failure.defaults else "none: always given"
-        lines.append(Parameter(name, value_text(value), default, usual))
-    return lines
 
 
 def _stages(stages: dict[str, float]) -> list[tuple[str, float, int]]:
