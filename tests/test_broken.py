@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,13 @@ from convspec.conformance.compare import wrong_values
 from convspec.conformance.engine import Engine, Verdict, operation_named
 from convspec.conformance.settings import PROFILES, Settings
 from convspec.reference import OPS, Clause, Relu
+from convspec.reference.rounding import Arithmetic
 
 from .broken import TABLE, Broken, Right
+from .broken.base import Array
 from .broken.dropout import Drops
 from .broken.legal import LEGAL
+from .broken.normalize import RightNorm
 
 CLAUSES = {clause.name: clause for clause in all_clauses()}
 
@@ -167,6 +171,52 @@ def _outside(clause: Clause, backend: Backend) -> bool:
     """May a clause stay untried: because of what the backend declares, or of operations that it lacks?"""
     declares = hasattr(backend.subject, "supports") or backend.conventions or backend.name == "TakesDenseFiltersOnly"
     return bool(declares) or (clause.kind == "law" and len(backend.operations) < len(OPS))
+
+
+class KeepsWhatItDeclares(RightNorm):
+    """Mean and reciprocal deviation in float16, two passes, and says so."""
+
+    dtypes = ("float16",)
+    arithmetic = replace(Arithmetic.ieee("float16"), statistics="float16", name="16-bit statistics")
+
+    def rows(self, x: Array, eps: float) -> Array:
+        mean = x.mean(axis=1, keepdims=True).astype(np.float16).astype(np.float64)
+        reciprocal = ((self.variance(x, mean) + eps) ** -0.5).astype(np.float16)
+        return np.asarray((x - mean) * reciprocal.astype(np.float64))
+
+    def variance(self, x: Array, mean: Array) -> Array:
+        return np.asarray(((x - mean) ** 2).mean(axis=1, keepdims=True))
+
+
+class TakesDeclaredStatisticsInOnePass(KeepsWhatItDeclares):
+    """The mean of the squares is kept in float16 too, and the square of the mean taken from it."""
+
+    def variance(self, x: Array, mean: Array) -> Array:
+        squares = (x**2).mean(axis=1, keepdims=True).astype(np.float16).astype(np.float64)
+        return np.maximum(squares - mean**2, 0)
+
+
+class ScalesByTheUnbiasedVariance(KeepsWhatItDeclares):
+    """The variance over m - 1."""
+
+    def variance(self, x: Array, mean: Array) -> Array:
+        m = x.shape[1]
+        return super().variance(x, mean) * m / max(m - 1, 1)
+
+
+@pytest.mark.parametrize("op", ["batch_norm2d", "layer_norm", "group_norm"])
+@pytest.mark.parametrize(
+    ("backend", "status"),
+    [
+        (KeepsWhatItDeclares, "pass"),
+        (TakesDeclaredStatisticsInOnePass, "fail"),
+        (ScalesByTheUnbiasedVariance, "fail"),
+    ],
+)
+def test_declared_16_bit_statistics_excuse_their_rounding_and_no_more(op: str, backend: type, status: str) -> None:
+    held = Backend.of(backend.__name__, backend(), "test")
+    cell = engine().run(CLAUSES[f"{op}.within_the_bound"], held, "float16").cell
+    assert cell.status == status, cell.reason
 
 
 @pytest.mark.parametrize(("clause", "drawn"), [("within_the_bound", True), ("everything_is_dropped", False)])
