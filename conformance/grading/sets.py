@@ -89,17 +89,18 @@ def scales(problem: Any, arithmetic: Arithmetic) -> dict[str, Array]:
 
     V-A, in two passes: nothing is rounded but m * v, whole, over m. Then 5u of eps and the root (normalize.judgement),
     3u of the product with the deviation and the weight, and u of the sum with the bias: 9u. V-B, a running variance:
-    its running means are rounded, m times: dv = g(m+6)*v + 2e*sqrt(v*(1+H/m))*(1+g) + e^2*(1+g), with
-    e = u*((m+2+2H)*M + 4X) (sets.errors). V-C: whatever passes. A wider accumulator is rounded at the end; statistics
-    may be kept in 16 bits.
+    its running means are rounded, m times: dv = b + g(m+4)*(v + b), with b = 2e*sqrt(v*(1+H/m)) + e^2 and
+    e = G*((m-1)*u*M + 2*(1+u)*c*X) (reference.sets.errors). V-C: whatever passes. A wider accumulator is rounded at the
+    end; statistics may be kept in 16 bits.
     """
     u, found, m = arithmetic.unit, found_in(problem), problem.sets.count
     v, eps = found.variance.ravel(), problem.eps
     partial, largest = ((found.modulus + np.abs(found.mean)) / 2).ravel(), found.largest.ravel()
     harmonic = float(np.sum(1 / np.arange(1, m + 1)))
-    g = (m + 6) * u / (1 - (m + 6) * u)
-    e = u * ((m + 2 + 2 * harmonic) * partial + 4 * largest)
-    welford = g * v + (2 * e * np.sqrt(v * (1 + harmonic / m)) + e**2) * (1 + g)
+    g, c = (m + 4) * u / (1 - (m + 4) * u), u * (3 + 3 * u + u * u)
+    e = np.exp((m - 1) * u + c * harmonic) * ((m - 1) * u * partial + 2 * (1 + u) * c * largest)
+    b = 2 * e * np.sqrt(v * (1 + harmonic / m)) + e**2
+    welford = b + g * (v + b)
     variances = {"V-A": np.zeros_like(v), "V-B": welford, "V-C": errors(found, m, arithmetic)[1].ravel()}
     stored = 2.5 * Arithmetic.ieee(arithmetic.statistics).out.unit if arithmetic.statistics else 0.0
     last = arithmetic.out.unit if arithmetic.widens else 0.0
