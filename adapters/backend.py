@@ -40,6 +40,7 @@ class CannotLoad(Exception):
 
 
 _REQUIRED = {network.name: network.requires for network in NETWORKS}
+_LAYERS = {network.name: (*network.requires, *network.may_have) for network in NETWORKS}
 
 # How much of a name, as difflib measures it, is that of an operation where it is a misspelt one: `maxpool` is, of
 # `max_pool2d`; `pool2d` is not.
@@ -157,6 +158,7 @@ class Backend:
         if isinstance(declared, Mapping):
             declared = declared.get((op, dtype), "ieee")
         if isinstance(declared, Arithmetic):
+            _fits(self.key, declared, op, dtype)
             return declared
         if declared != "ieee" and declared not in DECLARED:
             raise CannotLoad(f"{self.key}: arithmetic {declared!r} is unknown; known are ieee, {', '.join(DECLARED)}")
@@ -175,9 +177,28 @@ class Backend:
 
     @property
     def relaxed(self) -> str:
-        """The names of the declared arithmetics other than ieee: printed wherever a verdict is."""
-        names = {self.arithmetic(op, d).name for op in self.operations for d in self.dtypes}
-        return ", ".join(sorted(names - {"ieee"}))
+        """The declared arithmetics other than ieee, each with the dtypes and operations that it is declared for."""
+        where: dict[str, dict[str, list[str]]] = {}
+        for dtype in self.dtypes:
+            for op in self.operations:
+                name = self.arithmetic(op, dtype).name
+                if name != "ieee":
+                    where.setdefault(name, {}).setdefault(dtype, []).append(op)
+        told = []
+        for name, by_dtype in sorted(where.items()):
+            alike: dict[tuple[str, ...], list[str]] = {}
+            for dtype, ops in by_dtype.items():
+                alike.setdefault(tuple(ops), []).append(dtype)
+            for ops, dtypes in alike.items():
+                of_ops = "" if ops == self.operations else f": {', '.join(ops)}"
+                told.append(f"{name} ({', '.join(dtypes)}{of_ops})")
+        return "; ".join(told)
+
+    def declares(self, op: str, dtype: str) -> str:
+        """The name of the arithmetic declared for an operation or a network, if it is other than ieee: printed wherever
+        a verdict on it is."""
+        used = {self.arithmetic(one, dtype).name for one in _LAYERS.get(op, (op,)) if one in self.operations}
+        return "+".join(sorted(used - {"ieee"}))
 
     @property
     def warnings(self) -> list[str]:
@@ -228,6 +249,22 @@ class Backend:
         close = getattr(self.subject, "close", None)
         if close is not None:
             close()
+
+
+def _fits(key: str, declared: Arithmetic, op: str, dtype: str) -> None:
+    """Raise CannotLoad unless the record is one of this dtype, and has a name of its own where it is not ieee."""
+    for role in ("storage", "accumulator", "statistics"):
+        name = getattr(declared, role)
+        if name not in FORMATS and (name or role != "statistics"):
+            known = ", ".join(FORMATS)
+            raise CannotLoad(f"{key}: arithmetic {declared.name!r} has the {role} {name!r}; it may be {known}")
+    if declared.storage != dtype:
+        raise CannotLoad(
+            f"{key}: arithmetic {declared.name!r} stores {declared.storage}, but {op} has {dtype} too; "
+            f"give a mapping such as {{({op!r}, {declared.storage!r}): ...}}"
+        )
+    if declared.name == "ieee" and declared != Arithmetic.ieee(dtype):
+        raise CannotLoad(f"{key}: an arithmetic of {dtype} is named 'ieee', but is another; give it a name of its own")
 
 
 def misspelt(subject: Any) -> dict[str, str]:

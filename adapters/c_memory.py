@@ -104,9 +104,26 @@ class _Place:
         return ""
 
 
-def ends(shapes: Sequence[tuple[int, ...]]) -> bool:
-    """Do arrays of these shapes lie at the end of their rooms? One half of all problems, and always the same."""
-    return bool(crc32(repr(shapes).encode()) % 2)
+# The fraction bits of a number, and how many numbers a side is chosen by.
+FRACTION: dict[np.dtype[Any], Any] = {
+    np.dtype("float32"): np.uint32((1 << 23) - 1),
+    np.dtype("float64"): np.uint64((1 << 52) - 1),
+}
+CHOOSING = 64
+MIXING = 0x9E3779B1  # odd; a checksum alone is linear: single bits of it do not see all of the numbers
+
+
+def ends(shapes: Sequence[tuple[int, ...]], first: Array) -> bool:
+    """Do arrays of these shapes lie at the end of their rooms, where `first` is one of them?
+
+    One half of all calls, and of those with the same shapes, but the same call always: where an array lies may decide
+    in which order a kernel adds. So do calls whose numbers differ in sign or by powers of two, which laws compare to
+    the bit.
+    """
+    fraction = FRACTION[first.dtype]
+    fractions = first.reshape(-1)[:CHOOSING].view(fraction.dtype) & fraction
+    mixed = crc32(fractions.tobytes(), crc32(repr(shapes).encode())) * MIXING
+    return bool(mixed >> 31 & 1)
 
 
 class GuardedBuffers:
@@ -123,7 +140,7 @@ class GuardedBuffers:
         self.outputs = tuple(outputs)
         shapes: dict[str, Sequence[int]] = {name: a.shape for name, a in self.inputs.items()}
         shapes |= {name: lengths for name, lengths in outputs.items() if lengths is not None}
-        at_end = ends([tuple(lengths) for lengths in shapes.values()])
+        at_end = ends([tuple(lengths) for lengths in shapes.values()], next(iter(self.inputs.values())))
         self.places: dict[str, _Place] = {}
         poison = POISON[dtype]
         for name, lengths in shapes.items():

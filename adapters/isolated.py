@@ -26,7 +26,7 @@ from .backend import Backend, CannotLoad, Lost, NoDomain, Unsupported
 from .wire import Closed, packed, receive, send, unpacked_answer
 
 LOADING = 120.0  # seconds; a compiler or a device may be slow to start
-SLICE = 0.05  # seconds between two looks at the memory of the child
+SLICE = 0.05  # seconds between two looks at the memory of the child, in a call or in many
 MEMORY = 4 << 30  # bytes
 STRAY = ": something outside of an array was read or written"  # arrays for C lie between forbidden pages
 KEPT = 1 << 20  # bytes of what the child prints
@@ -54,6 +54,7 @@ class Worker:
         self._pid = 0
         self._said: IO[bytes] | None = None
         self._heard = 0  # how much of it was said before this life
+        self._looked = 0.0  # when its memory was looked at
 
     def start(self) -> dict[str, Any]:
         """Load the backend in a new process. Returns what it declares. Raises CannotLoad."""
@@ -89,7 +90,10 @@ class Worker:
             send(self._life, (word, [packed(problem) for problem in problems], times))
             if not self._waits(self._life, self.limits.seconds, self._pid):
                 raise Lost("timeout", f"no answer within {self.limits.seconds:g} s")
-            return receive(self._life)
+            reply = receive(self._life)
+            if time.monotonic() - self._looked > SLICE:  # what many quick calls leave behind adds up too
+                self._look_at_memory(self._pid)
+            return reply
         except Closed:
             code = self._end()
             hint = STRAY if -code in (signal.SIGSEGV, signal.SIGBUS) and self.guarded else ""
@@ -164,15 +168,17 @@ class Worker:
             return True
         deadline = time.monotonic() + seconds - SLICE
         while time.monotonic() < deadline:
-            held = _memory(pid)
-            if held > self.limits.memory:
-                limit = self.limits.memory / (1 << 30)
-                raise Lost(
-                    "crash", f"the process held {held / (1 << 30):.1f} GiB, more than the limit of {limit:.3g} GiB"
-                )
+            self._look_at_memory(pid)
             if select.select([source], [], [], SLICE)[0]:
                 return True
         return False
+
+    def _look_at_memory(self, pid: int) -> None:
+        """Raise Lost where a process holds more than the limit."""
+        held, self._looked = _memory(pid), time.monotonic()
+        if held > self.limits.memory:
+            limit = self.limits.memory / (1 << 30)
+            raise Lost("crash", f"the process held {held / (1 << 30):.1f} GiB, more than the limit of {limit:.3g} GiB")
 
     def _last_words(self) -> str:
         """The last line that the process printed, if it printed any."""

@@ -22,6 +22,10 @@ from .sweep import Clock, Oracle
 Tensor = npt.NDArray[Any]
 
 
+# Why a case proves nothing.
+NOTHING_SAID = "the bound says nothing about any element"
+
+
 class Inapplicable(Exception):
     """The case has nothing for this clause to look at."""
 

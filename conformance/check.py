@@ -34,8 +34,9 @@ def check(
 ) -> list[Cell]:
     """Try every clause on a backend, or on a function that takes a problem of the operation `op`.
 
-    Returns the verdict of each clause. Raises NonConformance (an AssertionError) that tells each failed clause with its
-    smallest case, ValueError for an unknown operation or profile.
+    Returns the verdict of each clause, with the arithmetic that is declared for it where it is other than ieee. Raises
+    NonConformance (an AssertionError) that tells each failed clause with its smallest case, ValueError for an unknown
+    operation or profile.
     """
     names = [o.name for o in SPECIFIED]
     if op is not None and op not in names:
@@ -74,4 +75,5 @@ def _backend(subject: Any, op: str | None, dtypes: tuple[str, ...]) -> Backend:
 def _told(verdict: Verdict) -> str:
     assert verdict.failure is not None
     failure = verdict.failure
-    return f"  {failure.clause} [{failure.dtype}]: {failure.message}\n    {failure.code}"
+    variant = ", ".join(filter(None, (failure.dtype, failure.arithmetic)))
+    return f"  {failure.clause} [{variant}]: {failure.message}\n    {failure.code}"

@@ -72,6 +72,17 @@ class Truth:
     def bound(self) -> Bound:
         return self.bounded()
 
+    def told(self) -> tuple[Array, Array]:
+        """What is due and how far off it may be, so that nothing else is accepted: of a forced element the one result,
+        or the middle of two that are neighbours, in place of the value that they are rounded from."""
+        due, most = self.hi, self.bound.tolerance
+        if not self.bound.results:
+            return due, most
+        low, high = np.min(self.bound.results, axis=0), np.max(self.bound.results, axis=0)
+        forced = self.bound.forced
+        with np.errstate(invalid="ignore"):
+            return np.where(forced, (low + high) / 2, due), np.where(forced, (high - low) / 2, most)
+
 
 @dataclass
 class Tally:
@@ -145,14 +156,17 @@ def _kind(answer: Any) -> str:
 def accepted(actual: Tensor, truth: Truth, arithmetic: Arithmetic) -> tuple[npt.NDArray[np.bool_], Array]:
     """Which elements are accepted, and the error over the bound of each (0 where both are 0).
 
-    In this order: within the tolerance; a flushed subnormal, if flushing is declared; an overflow of the true value;
-    anything not finite where some legal order of summation overflows.
+    In this order: within the tolerance, and one of the results that it stands for where they are forced; a flushed
+    subnormal, if flushing is declared; an overflow of the true value; anything not finite where some legal order of
+    summation overflows.
     """
     bound, out = truth.bound, arithmetic.out
     value = np.asarray(actual, np.float64)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         error = np.abs((value - truth.hi) - truth.lo)
         within = error <= bound.tolerance
+        if bound.results:
+            within &= ~bound.forced | np.any([value == result for result in bound.results], axis=0)
         same = _equal(value, truth.hi)
         limit = out.largest * (1 + 2.0**-out.p / (2 - 2.0 ** (1 - out.p)))  # half a step above the largest number
         overflow = (
@@ -189,7 +203,7 @@ def judge(
         ok, ratio = accepted(actual[name], truth, arithmetic)
         looked = np.ones(ok.shape, bool) if where is None else where[name]
         if not np.all(ok[looked]):
-            raise wrong_values(problem, actual[name], truth.hi, truth.bound.tolerance, looked & ~ok, output=name)
+            raise wrong_values(problem, actual[name], *truth.told(), looked & ~ok, output=name)
         worst = max(worst, float(ratio[looked].max(initial=0.0)))
     return worst
 
@@ -228,10 +242,21 @@ def _off(got: float, due: float, bound: float) -> str:
     return "must be exact" if bound == 0 else f"off by {abs(got - due):.3g}, bound {bound:.3g}"
 
 
-def agree(problem: Op, left: Measured | Array, right: Measured | Array, output: str = "", flushed: float = 0.0) -> None:
+def says_nothing(truths: dict[str, Truth], actual: dict[str, Tensor] | None = None) -> bool:
+    """Are there elements, and a bound for each of them that any answer would keep? Of answers that are given, an output
+    that is the value itself says something without any bound."""
+    for name, answer in (actual or {}).items():
+        if name in truths and answer.size and _equal(np.asarray(answer, np.float64), truths[name].hi).all():
+            return False
+    vacuous = [truth.bound.vacuous for truth in truths.values()]
+    return any(where.size for where in vacuous) and all(where.all() for where in vacuous)
+
+
+def agree(problem: Op, left: Measured | Array, right: Measured | Array, output: str = "", flushed: float = 0.0) -> bool:
     """Both sides of a law must agree within what each of them may be off. Raises Violation otherwise.
 
-    Numbers on both sides that are smaller than `flushed` may have become zero on either.
+    Numbers on both sides that are smaller than `flushed` may have become zero on either. Returns whether that says
+    anything: it does not where both sides differ and may be off without limit in every element.
     """
     left = left if isinstance(left, Measured) else Measured(left)
     right = right if isinstance(right, Measured) else Measured(right)
@@ -241,7 +266,7 @@ def agree(problem: Op, left: Measured | Array, right: Measured | Array, output: 
         )
     same = _equal(left.value, right.value)
     if same.all():
-        return
+        return True
     bound = left.tolerance + right.tolerance
     with np.errstate(invalid="ignore"):
         ok = same | np.isposinf(bound) | (np.abs(left.value - right.value) <= bound)
@@ -251,6 +276,7 @@ def agree(problem: Op, left: Measured | Array, right: Measured | Array, output: 
         assert violation.evidence is not None
         violation.evidence.direct = False
         raise violation
+    return not np.isposinf(bound).all()
 
 
 def show(value: float) -> str:

@@ -194,6 +194,7 @@ class Engine:
             rms=trial.tally.rms,
             rms_case=trial.tally.rms_where,
             growth=trial.tally.growth.recorded(),
+            arithmetic=trial.backend.declares(clause.op, dtype),
         )
         if trial.tally.rms is not None and not issubclass(trial.op, Composition):
             cell.rms_limit = FAR_FROM_RANDOM

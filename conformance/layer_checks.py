@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from convspec.reference import Composition, Op
 
-from .case import Case, Inapplicable
-from .compare import Evidence, Violation, judge
+from .case import NOTHING_SAID, Case, Inapplicable
+from .compare import Evidence, Violation, judge, says_nothing
 
 Tensor = npt.NDArray[Any]
 
@@ -25,11 +25,15 @@ def every_layer_is_within_its_bound(case: Case) -> None:
 
 def judge_calls(case: Case) -> None:
     """Judge every call that the case has made, each by itself."""
-    worst, where = 0.0, ""
+    worst, where, vacuous = 0.0, "", True
     for problem, answers in case.calls:
-        ratio = judge(problem, answers, case.truths(problem, answers), case.backend.arithmetic_of(problem))
+        truths = case.truths(problem, answers)
+        ratio = judge(problem, answers, truths, case.backend.arithmetic_of(problem))
+        vacuous = vacuous and says_nothing(truths, answers)
         if ratio > worst:
             worst, where = ratio, problem.summary()
+    if vacuous and case.calls:
+        raise Inapplicable(NOTHING_SAID, vacuous=True)
     case.tally.add(worst, where)
 
 

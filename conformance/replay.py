@@ -25,7 +25,8 @@ def replay(clause: str, backend: Backend, dtype: str, choices: list[int], budget
         print(f"{clause} holds for {backend.key} on this case")
         return 0
     case = violation.case
-    print(f"{clause}: {violation.message}")
+    declared = backend.declares(named.op, dtype)
+    print(f"{clause}: {violation.message}" + (f" (arithmetic declared: {declared})" if declared else ""))
     if case is not None:
         print(case.problem.summary())
         if case.note:

@@ -75,6 +75,7 @@ def describe(found: Found, dtype: str, command: str = "") -> tuple[Failure, str]
         shrink_calls=found.calls,
         note=case.note if case is not None else "",
         output=shown.output if len(problem.outputs) > 1 else "",
+        arithmetic=trial.backend.declares(trial.op.name, dtype),
     )
     failure.script = f"failures/{failure.id}.py"
     # What is due of a drawn result follows from the answer itself: a script with this one's numbers would accuse a
@@ -104,7 +105,7 @@ def _blamed(trial: Trial, violation: Violation) -> Evidence | None:
             if not ok.all():
                 worst = tuple(int(k) for k in np.unravel_index(int(np.argmin(ok)), ok.shape))
                 wrong = int((~ok).sum())
-                return Evidence(problem, answers[name], truth.hi, truth.bound.tolerance, worst, wrong, output=name)
+                return Evidence(problem, answers[name], *truth.told(), worst, wrong, output=name)
     return None
 
 

@@ -69,7 +69,7 @@ _HEAD = '''"""{clause} does not hold for {backend} ({dtype}).
 
 Seen: {message}
 Case: {summary}
-
+{declared}
 Exits with 1 while this is so, with 0 when it is right, with 2 when the backend cannot be loaded.
 """
 '''
@@ -189,6 +189,7 @@ def _head(trial: Trial, failure: Failure) -> str:
         "text": trial.clause.text,
         "message": failure.message,
         "summary": failure.summary,
+        "declared": f"Arithmetic declared: {failure.arithmetic}\n" if failure.arithmetic else "",
     }
     safe = {k: str(v).replace("\\", "\\\\").replace('"""', "'''") for k, v in parts.items()}
     return _HEAD.format(**safe)

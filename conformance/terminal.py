@@ -81,7 +81,7 @@ def _table(session: Session, cells: list[Cell]) -> list[str]:
             f"{b.key:{wide}}  {len(by_clause):7}  {count['pass']:4}  {count['thin']:4}  {failed:4}  {lost:5}  "
             f"{deviates:8}  {count['unsupported']:11}  {count['not run']:7}  {cases:6}  {ratio}"
         )
-    return rows
+    return [*rows, *(f"{b.key}: arithmetic declared: {b.relaxed}" for b in session.backends if b.relaxed)]
 
 
 def _failures(session: Session, cells: list[Cell]) -> list[list[str]]:
@@ -96,7 +96,8 @@ def _failures(session: Session, cells: list[Cell]) -> list[list[str]]:
         first = group[0]
         failure = session.failures.get(first.failure)
         failed = f"{first.cases.failed} of {first.cases.executed} cases"
-        lines = [f"{status.upper():5} {backend}  {first.clause}  [{first.dtype}]  {failed}"]
+        variant = ", ".join(filter(None, (first.dtype, first.arithmetic)))
+        lines = [f"{status.upper():5} {backend}  {first.clause}  [{variant}]  {failed}"]
         if failure is not None:
             lines += [f"      {failure.summary}", f"      {failure.message}"]
             lines += [f"      {failure.note}"] if failure.note else []

@@ -11,8 +11,8 @@ from convspec.reference import Clause, Composition, Op
 from convspec.reference.pick import Pick, ReplayPick
 from convspec.reference.rounding import dtype_named
 
-from .case import Case, Inapplicable, called, gone
-from .compare import Evidence, Tally, Truth, Violation, agree, judge
+from .case import NOTHING_SAID, Case, Inapplicable, called, gone
+from .compare import Evidence, Tally, Truth, Violation, agree, judge, says_nothing
 from .layer_checks import judge_calls
 from .sweep import Clock, Oracle
 
@@ -87,7 +87,8 @@ class Trial:
         if not np.size(sides[0].value if hasattr(sides[0], "value") else sides[0]):
             raise Inapplicable("nothing to compare")
         left, right = sides
-        agree(case.problem, left, right, flushed=case.smallest)
+        if not agree(case.problem, left, right, flushed=case.smallest):
+            raise Inapplicable(NOTHING_SAID, vacuous=True)
 
     def _edge(self, case: Case) -> None:
         case.problem = self.clause.enforce(case.pick)
@@ -99,7 +100,10 @@ class Trial:
             raise
         if isinstance(case.problem, Composition):  # the end says little about a first layer
             judge_calls(case)
-        judge(case.problem, answers, case.truths(case.problem, answers), case.arithmetic)
+        truths = case.truths(case.problem, answers)
+        judge(case.problem, answers, truths, case.arithmetic)
+        if says_nothing(truths, answers):
+            raise Inapplicable(NOTHING_SAID, vacuous=True)
 
     def _rule(self, case: Case) -> None:
         """An invalid problem must be refused: any exception, and no result."""

@@ -37,6 +37,7 @@ class Composition(Op):
     """
 
     requires: ClassVar[tuple[str, ...]] = ()  # the operations that a backend must have to be asked at all
+    may_have: ClassVar[tuple[str, ...]] = ()  # those that a layer may be besides
 
     def steps(self) -> tuple[Step, ...]:
         """The layers, first to last, and what is computed between them."""

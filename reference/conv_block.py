@@ -100,6 +100,7 @@ class ConvBlock(Composition):
     pool_stride: Pair = (2, 2)  # of the pooling: rows, columns
 
     requires = ("conv2d", "relu", "max_pool2d", "avg_pool2d")
+    may_have = ("batch_norm2d", "group_norm", "layer_norm", "instance_norm2d")
 
     def steps(self) -> tuple[Layer, ...]:
         found: list[Layer] = [self.convolved]

@@ -203,6 +203,7 @@ class Bound:
     size: |y| + sum of the absolute terms; a tolerance as large as this says nothing.
     terms: how many terms other than zero each element adds up, where it is a sum; of the shape of the others, or one
     that stretches to it.
+    results: what a forced element may be, where the tolerance alone does not say it: a tie is as far from either side.
     """
 
     tolerance: Array
@@ -210,6 +211,7 @@ class Bound:
     overflows: Mask
     size: Array
     terms: Array | None = None
+    results: tuple[Array, ...] = ()
 
     @classmethod
     def exact(cls, shape: tuple[int, ...]) -> Bound:
@@ -270,10 +272,10 @@ def dot_bound(
     products = magnitude - bias if biased else magnitude
     reference = FORMATS["float64"].unit if reference_unit is None else reference_unit
     # What depends on the number of terms alone is made first: it is the same for all images. `slack` is what the
-    # reference may be off in the figures that these are multiplied by.
+    # figures that these are multiplied by may be off: they are float64 sums, however y was made.
     additions = np.maximum(terms - 1, 0)
     growth = 1 - additions * u
-    slack = 1 + 4 * reference * (terms + 8)
+    slack = 1 + 4 * max(reference, FORMATS["float64"].unit) * (terms + 8)
     underflow = terms * (
         2 * acc.smallest_normal if arithmetic.flush_to_zero else arithmetic.unit_factor * acc.spacing / 2
     )
@@ -317,18 +319,23 @@ def dot_bound(
 def forced_where(forced: Mask, bound: Bound, value: Array, arithmetic: Arithmetic, bias: Array | float = 0.0) -> Bound:
     """Replace the tolerance by the distance of the one correct result, where the sum is exact in every order.
 
-    That result is y rounded once to the storage format; with a bias, also y - b rounded, b added, rounded again.
+    That result is y rounded once to the storage format, a tie to the even side; with a bias, also y - b rounded, b
+    added, rounded again.
     """
     if not forced.any():
         return bound
     out = arithmetic.out
-    once = np.abs(round_to(value, out) - value)
-    if arithmetic.widens:
-        twice = np.abs(round_to(round_to(value - bias, out) + bias, out) - value)
-        once = np.maximum(once, np.where(np.asarray(bias) != 0, twice, 0.0))
-    fits = np.isfinite(once)
-    forced = forced & fits
-    return replace(bound, tolerance=np.where(forced, once, bound.tolerance), forced=bound.forced | forced)
+    results: tuple[Array, ...] = (round_to(value, out),)
+    if arithmetic.widens and np.any(bias):
+        results += (round_to(round_to(value - bias, out) + bias, out),)
+    off = np.max([np.abs(result - value) for result in results], axis=0)
+    forced = forced & np.isfinite(off)
+    return replace(
+        bound,
+        tolerance=np.where(forced, off, bound.tolerance),
+        forced=bound.forced | forced,
+        results=results if arithmetic.widens else (),
+    )
 
 
 def _overflow(partial: Array, error: Array, acc: Format) -> Mask:

@@ -50,6 +50,7 @@ class Stack(Composition):
     bias4: Tensor | None = None  # (K) its bias
 
     requires = ("conv2d", "max_pool2d", "avg_pool2d", "relu")
+    may_have = ("linear",)
     chapters = (stack_laws, stack_examples)
 
     def steps(self) -> tuple[Layer, ...]:

@@ -140,6 +140,7 @@ class Cell(msgspec.Struct, kw_only=True):
     rms_case: str = ""
     rms_limit: float = FAR_FROM_THE_MODEL  # an rms above it is a warning
     growth: list[GrowthBin] = []  # of cases whose errors may be roundings
+    arithmetic: str = ""  # what the backend declares it computes in, where it is other than ieee
     failure: str = ""  # id of the failure, if there is one
 
 
@@ -190,6 +191,7 @@ class Failure(msgspec.Struct, kw_only=True):
     first_elements: int = 0  # of the failing case that shrinking started from
     shrink_calls: int = 0
     output: str = ""  # which output of an operation with several `expected` and `actual` are
+    arithmetic: str = ""  # what the backend declares it computes in, where it is other than ieee
     script: str = ""  # path of the reproducer within the run folder
     note: str = ""
 

@@ -15,7 +15,7 @@ from convspec.conformance.compare import wrong_values
 from convspec.conformance.engine import Engine, Verdict, operation_named
 from convspec.conformance.settings import PROFILES, Settings
 from convspec.reference import OPS, Clause, Relu
-from convspec.reference.rounding import Arithmetic
+from convspec.reference.rounding import Arithmetic, format_of, round_to
 
 from .broken import TABLE, Broken, Right
 from .broken.base import Array
@@ -217,6 +217,73 @@ def test_declared_16_bit_statistics_excuse_their_rounding_and_no_more(op: str, b
     held = Backend.of(backend.__name__, backend(), "test")
     cell = engine().run(CLAUSES[f"{op}.within_the_bound"], held, "float16").cell
     assert cell.status == status, cell.reason
+
+
+class StoresTheTruth(Right):
+    """In 16 bits, a tie to the even side."""
+
+    dtypes = ("float16", "bfloat16")
+
+    def answer(self, problem: Any) -> Any:
+        due = problem.expected()
+        if isinstance(due, tuple):
+            return tuple(None if y is None else self.stored(y, problem) for y in due)
+        return self.stored(due, problem)
+
+    def stored(self, y: Array, problem: Any) -> Any:
+        return round_to(y, format_of(problem.dtype)).astype(problem.dtype)
+
+
+class RoundsTiesUp(StoresTheTruth):
+    """Half a step is added and what is too long cut off, as is done by hand for bfloat16."""
+
+    def stored(self, y: Array, problem: Any) -> Any:
+        form = format_of(problem.dtype)
+        _, exponent = np.frexp(y)
+        step = np.ldexp(1.0, np.maximum(exponent, form.smallest_exponent + 1) - form.p)
+        return super().stored(np.floor(y / step + 0.5) * step, problem)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("op", ["conv2d", "linear", "avg_pool2d", "conv2d_backward"])
+@pytest.mark.parametrize(("backend", "status"), [(StoresTheTruth, "pass"), (RoundsTiesUp, "fail")])
+def test_a_tie_is_rounded_to_the_even_side(backend: type, status: str, op: str, dtype: str) -> None:
+    verdict = engine(100).run(
+        CLAUSES[f"{op}.exact_on_integers"], Backend.of(backend.__name__, backend(), "test"), dtype
+    )
+    assert verdict.cell.status == status, verdict.cell.reason
+    if verdict.failure is not None:
+        assert "; must be exact; " in verdict.failure.message
+
+
+class DeclaresAlmostNothing(Right):
+    """Answers that are up to a third too large, of a unit whose rounding says nothing of three terms and more."""
+
+    dtypes = ("float16",)
+    arithmetic = replace(Arithmetic.ieee("float16"), accumulator="float16", unit_factor=2.0**10, name="hardly any")
+
+    def __init__(self) -> None:
+        self.random = np.random.default_rng(1)
+
+    def answer(self, problem: Any) -> Any:
+        y = problem.expected()
+        return (self.random.uniform(1.2, 1.3, y.shape) * y).astype(problem.dtype)
+
+
+@pytest.mark.parametrize(
+    "clause",
+    [
+        "within_the_bound",
+        "images_are_independent",
+        "views_equal_copies",
+        "linear_in_the_inputs",
+        "everything_may_be_permuted",
+    ],
+)
+def test_a_case_whose_bound_says_nothing_is_not_exercised(clause: str) -> None:
+    held = Backend.of("hardly any", DeclaresAlmostNothing(), "test")
+    cases = engine(100).run(CLAUSES[f"linear.{clause}"], held, "float16").cell.cases
+    assert cases.vacuous > 10
 
 
 @pytest.mark.parametrize(("clause", "drawn"), [("within_the_bound", True), ("everything_is_dropped", False)])

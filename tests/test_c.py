@@ -145,7 +145,7 @@ def test_stray_writes_are_told(broken: c.CLibrary, monkeypatch: pytest.MonkeyPat
         (7, "relu: the kernel wrote behind x"),
     ):
         # Beyond the other end lies a page that ends the process.
-        monkeypatch.setattr(c_memory, "ends", lambda shapes, said=said: "behind" not in said)
+        monkeypatch.setattr(c_memory, "ends", lambda shapes, first, said=said: "behind" not in said)
         with pytest.raises(c.GuardViolation, match=f"^{said}$"):
             relu(elements)
     with pytest.raises(ValueError, match="status 7"):
@@ -183,14 +183,27 @@ def test_one_element_read_outside_ends_the_process(tmp_path: Path, monkeypatch: 
     source = tmp_path / "reads.c"
     source.write_text(READS)
     library = load_apart(str(c.compiled("reads", c.compiler(), [source], [source])))
-    sizes = {c_memory.ends([(n,), (n,)]): n for n in range(4, 200)}
+    sides = []
     for word, at_end in ((1, False), (2, True), (3, True)):
-        x = np.zeros(sizes[at_end], np.float32)
-        x[0] = word
+        # The same shape lies at either end, by its other numbers.
+        tried = [np.array([word, k, 0, 0], np.float32) for k in range(1, 50)]
+        sides.append([c_memory.ends([(4,), (4,)], x) for x in tried])
+        x = tried[sides[-1].index(at_end)]
         with pytest.raises(Lost, match=r"SIGSEGV.*outside of an array"):
             library.call(Relu(x=x))
     assert library.call(Relu(x=np.arange(4, 24, dtype=np.float32))).tolist() == list(range(4, 24))
     library.close()
+    for found in sides:
+        assert 10 < sum(found) < 40
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_calls_that_laws_compare_to_the_bit_lie_at_the_same_end(dtype: str) -> None:
+    random = np.random.default_rng(3)
+    for _ in range(20):
+        x = random.standard_normal((3, 5)).astype(dtype)
+        side = c_memory.ends([(3, 5), (3, 5)], x)
+        assert {c_memory.ends([(3, 5), (3, 5)], y) for y in (x.copy(), 2 * x, -x, x / 4)} == {side}
 
 
 SHARES = """
@@ -259,7 +272,7 @@ def test_every_output_has_guard_bands(broken: c.CLibrary, monkeypatch: pytest.Mo
         (4, "behind new_running_var"),
         (5, "into its input running_var"),
     ):
-        monkeypatch.setattr(c_memory, "ends", lambda shapes, said=said: "behind" not in said)
+        monkeypatch.setattr(c_memory, "ends", lambda shapes, first, said=said: "behind" not in said)
         with pytest.raises(c.GuardViolation, match=f"^batch_norm2d: the kernel wrote {said}$"):
             batch_norm(n)
     y, mean, variance = batch_norm(6)

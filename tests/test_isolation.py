@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convspec.adapters import CannotLoad, Lost, NoDomain, load_apart
+from convspec.adapters import CannotLoad, Lost, NoDomain, isolated, load_apart
 from convspec.adapters.isolated import Isolated, Limits
 from convspec.adapters.wire import packed, unpacked
 from convspec.reference import BatchNorm2d, Conv2d, Op, Relu
@@ -25,6 +25,7 @@ EVIL = """
 import ctypes, os, sys, threading, time
 import numpy as np
 {at_load}
+LEAKED = []
 
 class Evil:
     dtypes = ("float32", "bfloat16")
@@ -41,7 +42,8 @@ class Evil:
         if word == 104: time.sleep(60)
         if word == 105:
             held = []
-            while True: held.append(b"x" * (1 << 26))
+            while True: held.append(b"x" * (1 << 24))
+        if word == 111: LEAKED.append(b"x" * (1 << 22))
         if word == 106: raise KeyError("no such tile")
         if word == 107: return [1, 2]
         if word == 108: problem.x[...] = 5
@@ -59,7 +61,7 @@ def evil(request: pytest.FixtureRequest, tmp_path: Path):  # type: ignore[no-unt
     path = tmp_path / "evil.py"
     thread = "threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()"
     path.write_text(EVIL.format(at_load="" if request.param == "forks" else thread))
-    backend = Isolated.loaded(str(path), Limits(seconds=2, memory=1 << 29))
+    backend = Isolated.loaded(str(path), Limits(seconds=2, memory=1 << 28))
     assert backend.worker.forks == (request.param == "forks")
     yield backend
     backend.close()
@@ -76,7 +78,7 @@ def relu(word: float, count: int = 3) -> Op:
         (102, "crash", "the process was killed by signal 6 (SIGABRT); it said: free(): invalid pointer"),
         (103, "crash", "the process exited with code 0"),
         (104, "timeout", "no answer within 2 s"),
-        (105, "crash", "more than the limit of 0.5 GiB"),
+        (105, "crash", "more than the limit of 0.25 GiB"),
     ],
 )
 def test_what_ends_the_process_is_told_and_the_next_call_is_answered(
@@ -86,6 +88,16 @@ def test_what_ends_the_process_is_told_and_the_next_call_is_answered(
         evil.call(relu(word))
     assert lost.value.status == status
     assert told in str(lost.value)
+    assert evil.call(relu(2)).tolist() == [2, 0, 0]
+
+
+def test_memory_that_quick_calls_leave_behind_adds_up(evil: Isolated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of them takes so long that anybody would look at it alone."""
+    monkeypatch.setattr(isolated, "SLICE", 0.5)
+    with pytest.raises(Lost, match=r"more than the limit of 0\.25 GiB") as lost:
+        for _ in range(100):
+            evil.call(relu(111))
+    assert lost.value.status == "crash"
     assert evil.call(relu(2)).tolist() == [2, 0, 0]
 
 

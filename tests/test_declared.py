@@ -1,0 +1,101 @@
+"""A declared arithmetic is one of its dtype, has a name of its own, and is told wherever a verdict is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convspec.adapters import Backend, CannotLoad
+from convspec.conformance.check import NonConformance, check
+from convspec.reference import Relu
+from convspec.reference.rounding import Arithmetic
+
+from .test_commands import run, suite
+
+HALF = replace(Arithmetic.ieee("float16"), accumulator="float16", name="half sums")
+
+
+def declaring(arithmetic: Any, *dtypes: str) -> type:
+    return type("Declaring", (), {"arithmetic": arithmetic, "dtypes": dtypes, "linear": print, "relu": print})
+
+
+@pytest.mark.parametrize(
+    ("arithmetic", "told"),
+    [
+        (HALF, r"^it: arithmetic 'half sums' stores float16, but relu has float32 too; give a mapping such as \{"),
+        (replace(HALF, name="ieee"), r"^it: arithmetic 'ieee' stores float16, but relu has float32 too"),
+        ({("linear", "float16"): replace(HALF, name="ieee")}, r"^it: an arithmetic of float16 is named 'ieee', but is"),
+        ({("linear", "float32"): HALF}, r"^it: arithmetic 'half sums' stores float16, but linear has float32 too"),
+        ({("linear", "float16"): replace(HALF, accumulator="fp32")}, r"has the accumulator 'fp32'; it may be float64,"),
+        ({("linear", "float16"): replace(HALF, statistics="half")}, r"has the statistics 'half'; it may be float64,"),
+        ("fp16", r"^it: arithmetic 'fp16' is unknown; known are ieee, tf32"),
+    ],
+)
+def test_an_arithmetic_that_cannot_be_held_to_is_refused_in_one_line(arithmetic: Any, told: str) -> None:
+    with pytest.raises(CannotLoad, match=told) as refused:
+        Backend.of("it", declaring(arithmetic, "float32", "float16")(), "test")
+    assert "\n" not in str(refused.value)
+
+
+def test_what_is_declared_is_told_with_its_dtype_and_operation() -> None:
+    def of(arithmetic: Any, *dtypes: str) -> Backend:
+        return Backend.of("it", declaring(arithmetic, *dtypes)(), "test")
+
+    assert of("ieee", "float32").relaxed == ""
+    assert of("tf32", "float32", "float64").relaxed == "tf32 (float32)"
+    narrow = of({("linear", "float16"): HALF}, "float32", "float16")
+    assert narrow.relaxed == "half sums (float16: linear)"
+    assert [narrow.declares("linear", d) for d in ("float16", "float32")] == ["half sums", ""]
+    assert narrow.declares("relu", "float16") == ""
+    assert narrow.declares("stack", "float16") == "half sums"  # which may end in a fully connected layer
+
+
+DECLARES = """
+import numpy as np
+
+class Wrong:
+    name = "wrong"
+    arithmetic = "tf32"
+
+    def linear(self, problem):
+        return problem.expected().astype(np.float32) * np.float32({factor})
+"""
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_it_is_told_wherever_a_verdict_is(factor: int, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(DECLARES.format(factor=factor))
+    done = suite(tmp_path, "--backend=mine.py", "--profile=smoke", "--op=linear")
+    lines = done.stdout.splitlines()
+    latest = tmp_path / "conformance-results/latest"
+    records = [json.loads(line) for line in (latest / "cells.jsonl").read_text().splitlines()]
+    assert {record["arithmetic"] for record in records} == {"tf32"}
+    assert "mine.py: arithmetic declared: tf32 (float32)" in lines, done.stdout  # below the table
+    assert 'title="arithmetic declared">tf32</span>' in (latest / "report.html").read_text()
+    assert "arithmetic declared: tf32" in (latest / "summary.md").read_text()
+    if factor == 1:
+        assert done.returncode == 0
+        return
+    assert any(line.startswith("FAIL  mine.py  linear.") and "[float32, tf32]" in line for line in lines)
+    assert "arithmetic declared: tf32</span>" in (latest / "report.html").read_text()
+    for script in (latest / "failures").glob("*.py"):
+        assert "\nArithmetic declared: tf32\n" in script.read_text()
+    replays = [script for script in (latest / "failures").glob("*.py") if "replay(" in script.read_text()]
+    if replays:
+        assert "(arithmetic declared: tf32)" in run(tmp_path, "python", str(replays[0])).stdout
+
+
+def test_it_is_told_inside_somebodys_own_tests() -> None:
+    class Wrong:
+        arithmetic = "tf32"
+
+        def relu(self, problem: Any) -> Any:
+            return np.maximum(problem.x, 0) + 1
+
+    with pytest.raises(NonConformance, match=r"\[float32, tf32\]"):
+        check(Wrong(), op=Relu.name)
