@@ -189,8 +189,8 @@ class Backend:
             alike: dict[tuple[str, ...], list[str]] = {}
             for dtype, ops in by_dtype.items():
                 alike.setdefault(tuple(ops), []).append(dtype)
-            for ops, dtypes in alike.items():
-                of_ops = "" if ops == self.operations else f": {', '.join(ops)}"
+            for those, dtypes in alike.items():
+                of_ops = "" if those == self.operations else f": {', '.join(those)}"
                 told.append(f"{name} ({', '.join(dtypes)}{of_ops})")
         return "; ".join(told)
 

@@ -105,7 +105,8 @@ def _blamed(trial: Trial, violation: Violation) -> Evidence | None:
             if not ok.all():
                 worst = tuple(int(k) for k in np.unravel_index(int(np.argmin(ok)), ok.shape))
                 wrong = int((~ok).sum())
-                return Evidence(problem, answers[name], *truth.told(), worst, wrong, output=name)
+                due, most = truth.told()
+                return Evidence(problem, answers[name], due, most, worst, wrong, output=name)
     return None
 
 
