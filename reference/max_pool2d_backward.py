@@ -18,6 +18,7 @@ from .max_pool2d import MaxPool2d
 from .op import Op, Padding, Pair, Run, Sides, Tensor, example, law, operation
 from .pick import Pick
 from .rounding import FORMATS, Arithmetic, Bound, dot_bound, is_whole
+from .subnormal import is_subnormal, without_subnormals
 from .takers import collected, most_takers, takers
 
 Array = npt.NDArray[np.float64]
@@ -62,6 +63,11 @@ class MaxPool2dBackward(Backward):
         """Which taps hold the largest element of their window: (N, C, I, J, R, S)."""
         return ties.winners(self.forward)
 
+    @cached_property
+    def flushed(self) -> ties.Mask:
+        """Which taps hold the largest element where subnormal numbers are taken for zero."""
+        return ties.winners(self.forward.but(x=without_subnormals(self.x))) if is_subnormal(self.x).any() else self.won
+
     @property
     def random(self) -> bool:
         """Has a window several largest elements, so that its gradient may be split?"""
@@ -103,19 +109,31 @@ class MaxPool2dBackward(Backward):
         moved onto what is legal in two steps (ties.nearest), each of at most k*B: into the interval of the pixel, and
         by its part of what the component then lacks, at most the sum of the |e|. Hence 2k*B there. The moves are made
         in float64, whose roundings come on top: one for each element of the channel.
+
+        Where subnormal numbers are flushed, an input may be read as zero. A window in which that changes who wins may
+        give its gradient to those that win either way, in any split: each of its candidates is off by |g|, and by what
+        rounding adds to that in a sum with such terms.
         """
         g = np.abs(np.asarray(self.grad_output, np.float64))[..., None, None]
-        size = self.collected(np.where(self.won, g, 0.0))
-        terms = self.collected(np.where(self.won & (g != 0), 1.0, 0.0))
+        wins = self.won | self.flushed if arithmetic.flush_to_zero else self.won
+        size, most = (self.collected(np.where(of, g, 0.0)) for of in (self.won, wins))
+        terms = self.collected(np.where(wins & (g != 0), 1.0, 0.0))
         unit = BETTER_THAN_DOUBLE if self.dtype == np.float64 and not self.random else FORMATS["float64"].unit
         value = self.references()["grad_x"]
         whole = is_whole(self.grad_output)
-        bound = dot_bound(value, size, terms, arithmetic, whole=whole and not self.random, reference_unit=unit)
+        bound = dot_bound(value, most, terms, arithmetic, whole=whole and not self.random, reference_unit=unit)
+        exact = dot_bound(value, most, terms, arithmetic, whole=whole, reference_unit=unit)
+        if arithmetic.flush_to_zero:
+            opened = np.any(self.won != self.flushed, axis=(4, 5), keepdims=True) & wins
+            either = self.collected(np.where(opened, g, 0.0)) * (1 + 2 * (terms + 4) * arithmetic.unit)
+            bound, exact = (
+                replace(one, tolerance=one.tolerance + either, forced=one.forced & (either == 0))
+                for one in (bound, exact)
+            )
         if not self.random:
             return {"grad_x": bound}
-        exact = dot_bound(value, size, terms, arithmetic, whole=whole, reference_unit=unit)
         tied = self.collected((self.won & (self.won.sum(axis=(4, 5), keepdims=True) > 1)) * g) > 0
-        rough = (bound.tolerance + 2 * arithmetic.unit * size) / np.where(size > 0, size, 1)
+        rough = (bound.tolerance + 2 * arithmetic.unit * most) / np.where(size > 0, size, 1)
         loosest = rough[tied].max(initial=0.0) + (self.x[0, 0].size + 8) * FORMATS["float64"].unit
         return {
             "grad_x": replace(
@@ -147,8 +165,8 @@ class MaxPool2dBackward(Backward):
 
     @law("BWD-13, MAXP-14")
     def smaller_elements_get_nothing(self, run: Run, pick: Pick) -> Sides | None:
-        """A pixel that is the largest of no window has gradient 0."""
-        lost = self.collected(np.where(self.won, 1.0, 0.0)) == 0
+        """A pixel that is the largest of no window, also with subnormal numbers taken for zero, has gradient 0."""
+        lost = self.collected(np.where(self.won | self.flushed, 1.0, 0.0)) == 0
         return (run.values(self)[lost], np.zeros(int(lost.sum()))) if lost.any() else None
 
     @example("BWD-13, MAXP-02")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from .features import NOT_OF_ANY_SHAPE, of_any_shape
 from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
 from .pick import Pick
-from .rounding import format_of
+from .subnormal import is_subnormal
 from .window import WIDE
 
 Array = npt.NDArray[np.float64]
@@ -63,7 +63,7 @@ class Relu(Op):
         scaled = (np.asarray(self.x, np.float64) * factor).astype(self.dtype)
         if not np.array_equal(np.asarray(scaled, np.float64), np.asarray(self.x, np.float64) * factor):
             return None
-        clear = _clear(self.x) & _clear(scaled)
+        clear = ~(is_subnormal(self.x) | is_subnormal(scaled))  # those may become zero on one side alone
         return run.values(self.but(x=scaled))[clear], (run.values(self) * factor)[clear]
 
     @law("LAW-A6")
@@ -88,7 +88,7 @@ class Relu(Op):
         lower = np.minimum(self.x, self.x.reshape(-1)[::-1].reshape(self.x.shape))
         rise = run.values(self) - run.values(self.but(x=np.array(lower, order="C")))
         most = np.asarray(self.x, np.float64) - np.asarray(lower, np.float64)
-        clear = _clear(self.x) & _clear(lower)
+        clear = ~(is_subnormal(self.x) | is_subnormal(lower))
         return np.clip(rise, 0, most)[clear], rise[clear]
 
     @law("ACT-01, EQV-09")
@@ -127,8 +127,3 @@ class Relu(Op):
         """A single element."""
         problem: Relu = cls.draw(pick)
         return problem.but(x=problem.x.reshape(-1)[:1])
-
-
-def _clear(x: Tensor) -> npt.NDArray[np.bool_]:
-    """Where no number is subnormal: those may become zero on one side alone, where that is declared."""
-    return np.asarray((np.abs(np.asarray(x, np.float64)) >= format_of(x.dtype).smallest_normal) | (x == 0))

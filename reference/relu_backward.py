@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from .op import STRICT, Run, Sides, Tensor, example, law, operation
 from .pick import Pick
 from .relu import Relu
 from .rounding import Arithmetic, Bound
+from .subnormal import is_subnormal
 
 Array = npt.NDArray[np.float64]
 Worked = list[tuple[Any, Array]]
@@ -49,8 +51,15 @@ class ReluBackward(Backward):
         return {"grad_x": np.where(np.asarray(self.x, np.float64) > 0, np.asarray(self.grad_output, np.float64), 0.0)}
 
     def judgements(self, arithmetic: Arithmetic) -> dict[str, Bound]:
-        """Numbers are selected, none is computed: there is no error."""
-        return {"grad_x": Bound.exact(self.x.shape)}
+        """Numbers are selected, none is computed: there is no error. Where subnormal numbers are flushed, x > 0 that is
+        one may be read as 0, at which the gradient is 0: there it is grad_output or 0."""
+        exact, gradient = Bound.exact(self.x.shape), np.asarray(self.grad_output, np.float64)
+        closes = is_subnormal(self.x) & (np.asarray(self.x, np.float64) > 0)
+        if not (arithmetic.flush_to_zero and closes.any()):
+            return {"grad_x": exact}
+        due = self.references()["grad_x"]
+        off, results = np.where(closes, abs(gradient), 0.0), (due, np.where(closes, 0.0, due))
+        return {"grad_x": replace(exact, tolerance=off, results=results)}
 
     @staticmethod
     def terms(forward: Relu) -> int:
@@ -69,7 +78,8 @@ class ReluBackward(Backward):
     @law("BWD-10")
     def only_signs_of_the_input_matter(self, run: Run, pick: Pick) -> Sides | None:
         """The gradient for x is that for its signs, -1, 0 and 1."""
-        return run.values(self), run.values(self.but(x=np.sign(self.x).astype(self.dtype)))
+        signs, clear = self.but(x=np.sign(self.x).astype(self.dtype)), ~is_subnormal(self.x)  # which may count as 0
+        return run.values(self)[clear], run.values(signs)[clear]
 
     @law("BWD-11, GEN-18", STRICT)
     def what_is_closed_lets_nothing_through(self, run: Run, pick: Pick) -> Sides | None:
@@ -80,7 +90,8 @@ class ReluBackward(Backward):
         spoilt = self.but(grad_output=grad)
         found = run.values(spoilt)
         masked = np.isnan(found) & ~np.isfinite(grad) & (np.asarray(self.x, np.float64) <= 0)
-        return np.where(masked, 0.0, found), spoilt.reference()
+        clear = ~is_subnormal(self.x)  # which may count as 0
+        return np.where(masked, 0.0, found)[clear], spoilt.reference()[clear]
 
     @example("BWD-10, ACT-01")
     def closed_at_zero(cls: Any, dtype: np.dtype[Any]) -> Worked:

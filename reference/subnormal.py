@@ -1,0 +1,20 @@
+"""Numbers below the smallest normal one, which may be taken for zero where that is declared."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from .op import Tensor
+from .rounding import format_of
+
+
+def is_subnormal(x: Tensor) -> npt.NDArray[np.bool_]:
+    """Where there is a subnormal number."""
+    size = np.abs(np.asarray(x, np.float64))
+    return np.asarray((size > 0) & (size < format_of(x.dtype).smallest_normal))
+
+
+def without_subnormals(x: Tensor) -> Tensor:
+    """The array with zeros in place of its subnormal numbers."""
+    return np.where(is_subnormal(x), np.zeros((), x.dtype), x)
