@@ -15,6 +15,7 @@ import numpy as np
 from convspec.reference import NETWORKS, OPS, Composition, Op
 from convspec.reference.rounding import DECLARED, FORMATS, Arithmetic, name_of
 
+from .stale import spoil
 from .together import on_the_host, together
 from .watch import Watch
 
@@ -150,6 +151,8 @@ class Backend:
         return together(self.subject, problems, times)
 
     def _called(self, problem: Op) -> Any:
+        if not self.prepares:  # whose outputs are memory of ours, spoiled too
+            spoil(problem)
         return on_the_host(self.subject, getattr(self.subject, problem.name)(problem))
 
     def arithmetic(self, op: str, dtype: str) -> Arithmetic:

@@ -12,8 +12,8 @@ from convspec.adapters import Unsupported
 from convspec.adapters.watch import LATER
 from convspec.reference import Composition, Op
 
-from .case import NOTHING_SAID, Case, Inapplicable
-from .compare import Evidence, Violation, agree, judge
+from .case import Case
+from .compare import Evidence, Inapplicable, Violation, agree, judge
 from .variations import batch_of, other_parameters, other_values
 
 Tensor = npt.NDArray[Any]
@@ -121,8 +121,7 @@ def images_are_independent(case: Case) -> None:
     k = case.pick.integer(0, len(number) - 1)
     alike = np.flatnonzero(number == number[k])
     alone = case(batch.image(k))[np.zeros(alike.size, int)]
-    if not agree(batch, alone.like(case.values(batch)[alike]), alone):
-        raise Inapplicable(NOTHING_SAID, vacuous=True)
+    agree(batch, alone.like(case.values(batch)[alike]), alone)
 
 
 def _lengthened(problem: Op, elements: int) -> Op:
@@ -177,8 +176,7 @@ def _images_of_a_network(case: Case, problem: Composition) -> None:
         raise Inapplicable("a layer in which images act on each other")
     k = case.pick.integer(0, n - 1)
     whole = case(problem)[k : k + 1]
-    if not agree(problem, whole, whole.like(case.values(problem.image(k)))):
-        raise Inapplicable(NOTHING_SAID, vacuous=True)
+    agree(problem, whole, whole.like(case.values(problem.image(k))))
 
 
 def results_are_memory_of_their_own(case: Case) -> None:

@@ -22,18 +22,6 @@ from .sweep import Clock, Oracle
 Tensor = npt.NDArray[Any]
 
 
-# Why a case proves nothing.
-NOTHING_SAID = "the bound says nothing about any element"
-
-
-class Inapplicable(Exception):
-    """The case has nothing for this clause to look at."""
-
-    def __init__(self, reason: str, vacuous: bool = False) -> None:
-        super().__init__(reason)
-        self.vacuous = vacuous
-
-
 def called(backend: Backend, problem: Op) -> Any:
     """What the backend returns; the arrays of the problem, which others share, are put back if it wrote into them."""
     before = [(array, array.tobytes()) for array in problem.arrays().values() if array.flags.writeable]

@@ -9,6 +9,7 @@ from typing import Any
 from convspec.adapters import Backend, CannotLoad
 from convspec.reference import OPS, SPECIFIED
 from convspec.reports.record import Cell
+from convspec.reports.text import variant
 
 from .checks import clauses_of
 from .engine import Engine, Verdict
@@ -75,5 +76,5 @@ def _backend(subject: Any, op: str | None, dtypes: tuple[str, ...]) -> Backend:
 def _told(verdict: Verdict) -> str:
     assert verdict.failure is not None
     failure = verdict.failure
-    variant = ", ".join(filter(None, (failure.dtype, failure.arithmetic)))
-    return f"  {failure.clause} [{variant}]: {failure.message}\n    {failure.code}"
+    of = variant(failure.dtype, failure.arithmetic)
+    return f"  {failure.clause} [{of}]: {failure.message}\n    {failure.code}"

@@ -52,6 +52,17 @@ class Violation(Exception):
         self.case: Any = None  # the case on which it was seen, with its calls
 
 
+class Inapplicable(Exception):
+    """The case has nothing for this clause to look at."""
+
+
+class Vacuous(Inapplicable):
+    """The bound of every element is so large that any answer would keep it: the case proves nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("the bound says nothing about any element")
+
+
 @dataclass(frozen=True)
 class Truth:
     """The value of a problem as hi + lo, and how far an answer in some arithmetic may be from it.
@@ -252,11 +263,11 @@ def says_nothing(truths: dict[str, Truth], actual: dict[str, Tensor] | None = No
     return any(where.size for where in vacuous) and all(where.all() for where in vacuous)
 
 
-def agree(problem: Op, left: Measured | Array, right: Measured | Array, output: str = "", flushed: float = 0.0) -> bool:
-    """Both sides of a law must agree within what each of them may be off. Raises Violation otherwise.
+def agree(problem: Op, left: Measured | Array, right: Measured | Array, output: str = "", flushed: float = 0.0) -> None:
+    """Both sides of a law must agree within what each of them may be off. Raises Violation otherwise, and Vacuous where
+    that says nothing: both sides differ and may be off without limit in every element.
 
-    Numbers on both sides that are smaller than `flushed` may have become zero on either. Returns whether that says
-    anything: it does not where both sides differ and may be off without limit in every element.
+    Numbers on both sides that are smaller than `flushed` may have become zero on either.
     """
     left = left if isinstance(left, Measured) else Measured(left)
     right = right if isinstance(right, Measured) else Measured(right)
@@ -266,7 +277,7 @@ def agree(problem: Op, left: Measured | Array, right: Measured | Array, output: 
         )
     same = _equal(left.value, right.value)
     if same.all():
-        return True
+        return
     bound = left.tolerance + right.tolerance
     with np.errstate(invalid="ignore"):
         ok = same | np.isposinf(bound) | (np.abs(left.value - right.value) <= bound)
@@ -276,7 +287,8 @@ def agree(problem: Op, left: Measured | Array, right: Measured | Array, output: 
         assert violation.evidence is not None
         violation.evidence.direct = False
         raise violation
-    return not np.isposinf(bound).all()
+    if np.isposinf(bound).all():
+        raise Vacuous
 
 
 def show(value: float) -> str:

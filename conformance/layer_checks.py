@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from convspec.reference import Composition, Op
 
-from .case import NOTHING_SAID, Case, Inapplicable
-from .compare import Evidence, Violation, judge, says_nothing
+from .case import Case
+from .compare import Evidence, Inapplicable, Vacuous, Violation, judge, says_nothing
 
 Tensor = npt.NDArray[Any]
 
@@ -33,7 +33,7 @@ def judge_calls(case: Case) -> None:
         if ratio > worst:
             worst, where = ratio, problem.summary()
     if vacuous and case.calls:
-        raise Inapplicable(NOTHING_SAID, vacuous=True)
+        raise Vacuous
     case.tally.add(worst, where)
 
 

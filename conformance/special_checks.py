@@ -7,8 +7,8 @@ import numpy as np
 from convspec.reference.measured import Measured
 from convspec.reference.spoilt import Mask, Reach, reach, spoil
 
-from .case import Case, Inapplicable
-from .compare import Array, wrong_values
+from .case import Case
+from .compare import Array, Inapplicable, wrong_values
 
 VALUES = (float("nan"), float("inf"), float("-inf"))
 

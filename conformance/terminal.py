@@ -9,7 +9,7 @@ from typing import Any
 
 from convspec.reports.record import Cell, warning_of
 from convspec.reports.status import worst_status
-from convspec.reports.text import ratio_text
+from convspec.reports.text import ratio_text, variant
 
 from .session import Session
 
@@ -96,8 +96,8 @@ def _failures(session: Session, cells: list[Cell]) -> list[list[str]]:
         first = group[0]
         failure = session.failures.get(first.failure)
         failed = f"{first.cases.failed} of {first.cases.executed} cases"
-        variant = ", ".join(filter(None, (first.dtype, first.arithmetic)))
-        lines = [f"{status.upper():5} {backend}  {first.clause}  [{variant}]  {failed}"]
+        of = variant(first.dtype, first.arithmetic)
+        lines = [f"{status.upper():5} {backend}  {first.clause}  [{of}]  {failed}"]
         if failure is not None:
             lines += [f"      {failure.summary}", f"      {failure.message}"]
             lines += [f"      {failure.note}"] if failure.note else []

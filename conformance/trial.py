@@ -11,8 +11,8 @@ from convspec.reference import Clause, Composition, Op
 from convspec.reference.pick import Pick, ReplayPick
 from convspec.reference.rounding import dtype_named
 
-from .case import NOTHING_SAID, Case, Inapplicable, called, gone
-from .compare import Evidence, Tally, Truth, Violation, agree, judge, says_nothing
+from .case import Case, called, gone
+from .compare import Evidence, Inapplicable, Tally, Truth, Vacuous, Violation, agree, judge, says_nothing
 from .layer_checks import judge_calls
 from .sweep import Clock, Oracle
 
@@ -87,8 +87,7 @@ class Trial:
         if not np.size(sides[0].value if hasattr(sides[0], "value") else sides[0]):
             raise Inapplicable("nothing to compare")
         left, right = sides
-        if not agree(case.problem, left, right, flushed=case.smallest):
-            raise Inapplicable(NOTHING_SAID, vacuous=True)
+        agree(case.problem, left, right, flushed=case.smallest)
 
     def _edge(self, case: Case) -> None:
         case.problem = self.clause.enforce(case.pick)
@@ -103,7 +102,7 @@ class Trial:
         truths = case.truths(case.problem, answers)
         judge(case.problem, answers, truths, case.arithmetic)
         if says_nothing(truths, answers):
-            raise Inapplicable(NOTHING_SAID, vacuous=True)
+            raise Vacuous
 
     def _rule(self, case: Case) -> None:
         """An invalid problem must be refused: any exception, and no result."""
@@ -141,8 +140,10 @@ def outcome(trial: Trial, problem: Op, pick: Pick) -> tuple[str, Violation | Non
         return "failed", violation, ""
     except Unsupported as error:
         return "unsupported", None, str(error)
+    except Vacuous as error:
+        return "vacuous", None, str(error)
     except Inapplicable as error:
-        return ("vacuous" if error.vacuous else "inapplicable"), None, str(error)
+        return "inapplicable", None, str(error)
     return "passed", None, ""
 
 

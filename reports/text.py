@@ -22,6 +22,11 @@ def clause_anchor(name: str) -> str:
     return name if re.fullmatch(r"\w+\.\w+", name, re.ASCII) else anchor("clause", name)
 
 
+def variant(dtype: str, arithmetic: str) -> str:
+    """What a verdict is of, beside its clause: the dtype, and the arithmetic where another than ieee is declared."""
+    return ", ".join(filter(None, (dtype, arithmetic)))
+
+
 def slug(name: str) -> str:
     """A name in the characters that hold in file names, attributes and fragments."""
     return re.sub(r"[^A-Za-z0-9_.+-]", lambda match: f"~{ord(match[0]):x}", name)
