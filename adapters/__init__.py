@@ -16,7 +16,9 @@ from typing import Any
 
 from convspec.reference import OPS
 
-from .backend import Backend, CannotLoad, Lost, NoDomain, Unsupported, misspelt, not_called
+from .backend import Backend
+from .declarations import misspelt, not_called
+from .errors import CannotLoad, Lost, NoDomain, Unsupported
 
 # The shipped names; imported only when asked for, so that nobody needs what they do not use.
 SHIPPED = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,47 +14,14 @@ import numpy as np
 from convspec.reference import NETWORKS, OPS, Composition, Op
 from convspec.reference.rounding import DECLARED, FORMATS, Arithmetic, name_of
 
+from .declarations import conventions_of, fits, misspelt, not_called, told
+from .errors import CannotLoad, NoDomain, Unsupported
 from .stale import spoil
 from .together import on_the_host, together
 from .watch import Watch
 
-
-class Unsupported(Exception):
-    """Raised by a backend for a valid problem outside the domain that it was built for; counted and shown."""
-
-
-class Lost(Exception):
-    """The process of a backend was lost in a call. `status` is `crash` or `timeout`; the message says what happened."""
-
-    def __init__(self, status: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class NoDomain(Exception):
-    """A backend's `supports` does not say whether a problem is in its domain: the message says what it did instead."""
-
-
-class CannotLoad(Exception):
-    """A backend that cannot be had: the message says in one line what is wrong and what would be right."""
-
-
 _REQUIRED = {network.name: network.requires for network in NETWORKS}
 _LAYERS = {network.name: (*network.requires, *network.may_have) for network in NETWORKS}
-
-# How much of a name, as difflib measures it, is that of an operation where it is a misspelt one: `maxpool` is, of
-# `max_pool2d`; `pool2d` is not.
-NEAR = 0.85
-
-CONVENTIONS: dict[str, tuple[str, ...]] = {
-    "stored_variance": ("unbiased", "biased"),
-    "max_pool_nan": ("propagate", "ignore"),
-    "relu_nan": ("propagate", "ignore"),
-    "lrn_even": ("onnx", "mirror"),
-    "avg_divisor": ("window", "full"),
-    "repeatable": ("true", "false"),
-    "threads": ("many", "one"),
-}
 
 
 @dataclass
@@ -104,7 +70,7 @@ class Backend:
             source=source,
             dtypes=tuple(d for d in FORMATS if d in dtypes),
             operations=operations,
-            conventions=_conventions(key, getattr(subject, "conventions", {})),
+            conventions=conventions_of(key, getattr(subject, "conventions", {})),
             misspelt=misspelt(subject),
             prepares=any(hasattr(getattr(subject, op), "prepared") for op in operations),
         )
@@ -161,7 +127,7 @@ class Backend:
         if isinstance(declared, Mapping):
             declared = declared.get((op, dtype), "ieee")
         if isinstance(declared, Arithmetic):
-            _fits(self.key, declared, op, dtype)
+            fits(self.key, declared, op, dtype)
             return declared
         if declared != "ieee" and declared not in DECLARED:
             raise CannotLoad(f"{self.key}: arithmetic {declared!r} is unknown; known are ieee, {', '.join(DECLARED)}")
@@ -181,21 +147,10 @@ class Backend:
     @property
     def relaxed(self) -> str:
         """The declared arithmetics other than ieee, each with the dtypes and operations that it is declared for."""
-        where: dict[str, dict[str, list[str]]] = {}
-        for dtype in self.dtypes:
-            for op in self.operations:
-                name = self.arithmetic(op, dtype).name
-                if name != "ieee":
-                    where.setdefault(name, {}).setdefault(dtype, []).append(op)
-        told = []
-        for name, by_dtype in sorted(where.items()):
-            alike: dict[tuple[str, ...], list[str]] = {}
-            for dtype, ops in by_dtype.items():
-                alike.setdefault(tuple(ops), []).append(dtype)
-            for those, dtypes in alike.items():
-                of_ops = "" if those == self.operations else f": {', '.join(those)}"
-                told.append(f"{name} ({', '.join(dtypes)}{of_ops})")
-        return "; ".join(told)
+        return told(
+            {(op, dtype): self.arithmetic(op, dtype).name for dtype in self.dtypes for op in self.operations},
+            self.operations,
+        )
 
     def declares(self, op: str, dtype: str) -> str:
         """The name of the arithmetic declared for an operation or a network, if it is other than ieee: printed wherever
@@ -252,51 +207,3 @@ class Backend:
         close = getattr(self.subject, "close", None)
         if close is not None:
             close()
-
-
-def _fits(key: str, declared: Arithmetic, op: str, dtype: str) -> None:
-    """Raise CannotLoad unless the record is one of this dtype, and has a name of its own where it is not ieee."""
-    for role in ("storage", "accumulator", "statistics"):
-        name = getattr(declared, role)
-        if name not in FORMATS and (name or role != "statistics"):
-            known = ", ".join(FORMATS)
-            raise CannotLoad(f"{key}: arithmetic {declared.name!r} has the {role} {name!r}; it may be {known}")
-    if declared.storage != dtype:
-        raise CannotLoad(
-            f"{key}: arithmetic {declared.name!r} stores {declared.storage}, but {op} has {dtype} too; "
-            f"give a mapping such as {{({op!r}, {declared.storage!r}): ...}}"
-        )
-    if declared.name == "ieee" and declared != Arithmetic.ieee(dtype):
-        raise CannotLoad(f"{key}: an arithmetic of {dtype} is named 'ieee', but is another; give it a name of its own")
-
-
-def misspelt(subject: Any) -> dict[str, str]:
-    """The public methods that are named nearly like an operation, with its name, where it has no method of that name.
-
-    A name with a digit other than 2 is that of another operation, as `conv3d` is.
-    """
-    plain = {op.name.replace("_", ""): op.name for op in OPS}
-    found: dict[str, str] = {}
-    for name in dir(subject):
-        if name.startswith("_") or name in plain.values() or {c for c in name if c.isdigit()} - {"2"}:
-            continue
-        near = difflib.get_close_matches(name.lower().replace("_", ""), plain, n=1, cutoff=NEAR)
-        if near and not callable(getattr(subject, plain[near[0]], None)) and callable(getattr(subject, name, None)):
-            found[name] = plain[near[0]]
-    return found
-
-
-def not_called(names: Mapping[str, str]) -> list[str]:
-    """One line for each misspelt method."""
-    return [f"method `{name}` is no operation; did you mean `{op}`? It is not called." for name, op in names.items()]
-
-
-def _conventions(key: str, declared: Any) -> dict[str, str]:
-    if not isinstance(declared, Mapping):
-        raise CannotLoad(f"{key}: conventions must be a mapping such as {{'relu_nan': 'ignore'}}, not {declared!r}")
-    for name, choice in declared.items():
-        if name not in CONVENTIONS:
-            raise CannotLoad(f"{key}: convention {name!r} is unknown; known are {', '.join(CONVENTIONS)}")
-        if str(choice).lower() not in CONVENTIONS[name]:
-            raise CannotLoad(f"{key}: convention {name} is {choice!r}; it may be {' or '.join(CONVENTIONS[name])}")
-    return {name: str(choice).lower() for name, choice in declared.items()}

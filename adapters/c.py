@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from .backend import CannotLoad, Unsupported
 from .c_compile import KERNEL, compiled, compiler, version_of
 from .c_interface import FLAT, FLOATING, INTERFACES, INVALID, LIKE, NO_MEMORY, SUFFIXES, UNSUPPORTED
 from .c_memory import GuardedBuffers, GuardViolation
+from .errors import CannotLoad, Unsupported
 
 __all__ = ["CKernel", "CLibrary", "Function", "GuardViolation", "GuardedBuffers", "compiled", "compiler"]
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from .backend import CannotLoad
+from .errors import CannotLoad
 
 KERNEL = Path(__file__).with_name("kernel")  # the header and the sources that come with convspec
 

@@ -22,7 +22,8 @@ from typing import IO, Any
 from convspec.reference import Op
 from convspec.reference.rounding import Arithmetic
 
-from .backend import Backend, CannotLoad, Lost, NoDomain, Unsupported
+from .backend import Backend
+from .errors import CannotLoad, Lost, NoDomain, Unsupported
 from .wire import Closed, packed, receive, send, unpacked_answer
 
 LOADING = 120.0  # seconds; a compiler or a device may be slow to start

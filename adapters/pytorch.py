@@ -33,9 +33,9 @@ from convspec.reference import (
     SyncBatchNorm2d,
 )
 from convspec.reference.backward import Backward
-from convspec.reference.rounding import Arithmetic, dtype_named
+from convspec.reference.rounding import Arithmetic, dtype_named, name_of
 
-from .backend import CannotLoad
+from .errors import CannotLoad
 from .sync_torch import MOST_DEVICES, DeviceLost, Devices, synchronized
 
 try:
@@ -142,7 +142,7 @@ class Torch(Gradients):
             return array
         if any(step < 0 for step in array.strides) or not array.flags.writeable:
             array = array.copy()
-        if array.dtype == np.bool_ or array.dtype.name != "bfloat16":
+        if array.dtype == np.bool_ or name_of(array.dtype) != "bfloat16":
             tensor = torch.from_numpy(array)
         else:
             tensor = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)

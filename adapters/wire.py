@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 import convspec.reference
 from convspec.reference import Op
-from convspec.reference.rounding import dtype_named
+from convspec.reference.rounding import dtype_named, name_of
 
 Tensor = npt.NDArray[Any]
 
@@ -88,11 +88,11 @@ def _packed_array(array: Tensor) -> tuple[Any, ...]:
         owner = owner.base
     if not (owner.flags.c_contiguous or owner.flags.f_contiguous):
         owner = array = np.array(array, order="C")  # memory of somebody else, such as a mapped file
-    memory = owner.tobytes("A"), str(owner.dtype), owner.shape, "C" if owner.flags.c_contiguous else "F"
+    memory = owner.tobytes("A"), name_of(owner.dtype), owner.shape, "C" if owner.flags.c_contiguous else "F"
     view = None
     if array is not owner:
         offset = array.ctypes.data - owner.ctypes.data
-        view = str(array.dtype), array.shape, array.strides, offset
+        view = name_of(array.dtype), array.shape, array.strides, offset
     return memory, view, array.flags.writeable
 
 
@@ -119,7 +119,7 @@ def packed_answer(answer: Any) -> Any:
     if isinstance(answer, (np.ndarray, np.generic)) and answer.dtype.kind != "O":
         array = np.asarray(answer)
         kind = "array" if isinstance(answer, np.ndarray) else "scalar"
-        return kind, (array.tobytes(), str(array.dtype), array.shape)
+        return kind, (array.tobytes(), name_of(array.dtype), array.shape)
     return "other", (type(answer).__module__, type(answer).__qualname__)
 
 

@@ -19,7 +19,8 @@ from typing import Any
 from convspec.reference import Op
 
 from . import load
-from .backend import Backend, CannotLoad, NoDomain, Unsupported
+from .backend import Backend
+from .errors import CannotLoad, NoDomain, Unsupported
 from .wire import Closed, packed_answer, receive, send, unpacked
 
 

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convspec.adapters.backend import Unsupported
+    from convspec.adapters.errors import Unsupported
     from convspec.conformance.check import NonConformance, check
 
 try:
@@ -18,7 +18,7 @@ __all__ = ["NonConformance", "Unsupported", "__version__", "check"]
 
 # Imported when first used, so that `convspec.reference` alone needs NumPy and nothing else.
 _HOMES = {
-    "Unsupported": "convspec.adapters.backend",
+    "Unsupported": "convspec.adapters.errors",
     "NonConformance": "convspec.conformance.check",
     "check": "convspec.conformance.check",
 }

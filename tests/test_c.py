@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from convspec.adapters import Lost, c, c_compile, c_memory, load_apart
-from convspec.adapters.backend import CannotLoad, Unsupported
 from convspec.adapters.c_interface import INTERFACES
+from convspec.adapters.errors import CannotLoad, Unsupported
 from convspec.reference import OPS, Relu
 
 HEADER = re.sub(r"/\*.*?\*/", "", (c_compile.KERNEL / "convspec.h").read_text(), flags=re.DOTALL)

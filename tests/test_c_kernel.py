@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from convspec.adapters import c, c_interface
-from convspec.adapters.backend import Unsupported
+from convspec.adapters.errors import Unsupported
 from convspec.reference import OPS, Conv2d, GroupNorm, LayerNorm, Op, Relu
 from convspec.reference.pick import RandomPick
 from convspec.reference.rounding import Arithmetic

@@ -79,7 +79,7 @@ def test_deviations_are_declared_as_told(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_all_that_may_be_declared_is_told() -> None:
-    from convspec.adapters.backend import CONVENTIONS
+    from convspec.adapters.declarations import CONVENTIONS
     from convspec.reference.rounding import DECLARED
 
     page = (ROOT / "docs/backends.md").read_text("utf-8")
