@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: conformance test check types spec cover sample power soak grades numerics soundness clean
 
 conformance: .venv/parallel  ## check the NumPy and the bundled C backend on all cores, and write the page
-	$(BIN)/pytest conformance/ --backend=numpy --backend=c -n auto
+	$(BIN)/pytest conformance/ --backend=numpy --backend=c --grade -n auto
 
 test: .venv/full  ## the project's own tests
 	$(BIN)/pytest tests/ -n 2

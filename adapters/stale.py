@@ -21,13 +21,13 @@ NAN = 0xFF  # every byte of it makes a NaN in each of our formats, and -1 of an 
 
 
 def spoil(problem: Op) -> None:
-    """Fill the memory that arrays like the outputs of a problem will get."""
-    shapes: list[tuple[int, ...]] = []
-    with suppress(Exception):  # of an invalid problem, which is to be refused: there need not be an output
-        shapes = list(problem.output_shapes().values())
-    size = problem.dtype.itemsize
-    for count in {math.prod(shape) * size for shape in shapes}:
-        often = next((blocks for most, blocks in BLOCKS if 0 < count <= most), 0)
-        held = [np.empty(count, np.uint8) for _ in range(often)]
-        for block in held:
-            block.fill(NAN)
+    """Fill the memory that arrays like the outputs of a problem will get. Raises nothing: what the problem is like is
+    the backend's to say."""
+    with suppress(Exception):  # of an invalid problem, which is to be refused, there need not be an output
+        shapes = problem.but().output_shapes().values()  # of a copy: a problem keeps what it was asked
+        size = problem.dtype.itemsize
+        for count in {math.prod(shape) * size for shape in shapes}:
+            often = next((blocks for most, blocks in BLOCKS if 0 < count <= most), 0)
+            held = [np.empty(count, np.uint8) for _ in range(often)]
+            for block in held:
+                block.fill(NAN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def deciding(op: str) -> set[Path]:
     """
     rows = {path for path in _files("conformance/cover") if path.suffix == ".json"}
     whole = set(_files("adapters", "conformance")) - rows - set(ROOT.glob(DEVIATIONS))
-    reached = taken_in([*(path for path in whole if not _tells(path)), ROOT / f"reference/{op}.py"])
+    reached = taken_in([*(path for path in whole if not _tells(path)), ROOT / f"reference/{op}.py"], _tells)
     own = {path for path in rows if path.stem == op}
     return {path for path in reached if not _tells(path)} | own | {ROOT / "reference/__init__.py"}
 
@@ -53,8 +53,9 @@ def _tells(path: Path) -> bool:
     return path.relative_to(ROOT).as_posix().startswith(TELLING)
 
 
-def taken_in(paths: Iterable[Path]) -> set[Path]:
-    """These files and the modules of the project that they import, those import, and so on.
+def taken_in(paths: Iterable[Path], apart: Callable[[Path], bool] = lambda path: False) -> set[Path]:
+    """These files and the modules of the project that they import, those import, and so on, but for what stands apart
+    and what only that imports.
 
     What a package's __init__ imports is left out: it takes in everything, and names reach their module through others.
     """
@@ -62,7 +63,7 @@ def taken_in(paths: Iterable[Path]) -> set[Path]:
     left = list(paths)
     while left:
         path = left.pop()
-        if path not in seen:
+        if path not in seen and not apart(path):
             seen.add(path)
             if path.suffix == ".py" and path.name != "__init__.py":
                 left += _imported(path)

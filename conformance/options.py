@@ -40,6 +40,7 @@ class Options:
     case_timeout: float  # seconds
     memory_limit: float  # GiB
     expect: Path | None
+    grade: bool
     command: str
 
     def wants(self, op: str, clause: str) -> bool:
@@ -108,6 +109,12 @@ def add_options(parser: pytest.Parser) -> None:
     )
     option("--case-timeout", "seconds that a call in such a process may take. Default: 20", default="20", metavar="SEC")
     option("--memory-limit", "GiB of memory that such a process may hold. Default: 4", default="4", metavar="GIB")
+    option(
+        "--grade",
+        "find out from outside how each operation computes, as `convspec grade` does, too; where that is less than is "
+        "declared, the run fails",
+        action="store_true",
+    )
     option("--no-report", "write no HTML page", action="store_true")
 
 
@@ -143,6 +150,7 @@ def read_options(config: pytest.Config) -> Options:
         case_timeout=_positive("--case-timeout", given("case_timeout")),
         memory_limit=_positive("--memory-limit", given("memory_limit")),
         expect=expect,
+        grade=given("grade"),
         command=" ".join(map(str, config.invocation_params.args)),
     )
 

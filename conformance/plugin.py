@@ -133,6 +133,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         ours.close()
         return
     cells: list[Cell] = ours.finish(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
+    if any(made.falls_short for made in ours.grades) and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     statuses = {c.status for c in cells}
     if not ours.exercised and exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED  # 5: a verdict on nothing is none

@@ -15,9 +15,10 @@ from typing import Any
 import msgspec
 
 from convspec.adapters import Backend, load_apart
-from convspec.reference import SPECIFIED, Clause
+from convspec.reference import OPS, SPECIFIED, Clause
 from convspec.reference.rounding import FORMATS
 from convspec.reports.drawn import Drawn
+from convspec.reports.grade import Grade
 from convspec.reports.page import write_page
 from convspec.reports.record import (
     BackendInfo,
@@ -79,6 +80,7 @@ class Session:
         self.report: Path | None = None
         self.cells: list[Cell] = []
         self.failures: dict[str, Failure] = {}
+        self.grades: list[Grade] = []
         self.stages: dict[str, float] = {}
         self._worker = worker
         self._folder: RunFolder | None = None
@@ -176,6 +178,8 @@ class Session:
         assert self._info is not None
         self.add_worker(self.measured())
         info = self._info
+        if self.options.grade and not interrupted:
+            self._grade()
         info.finished = _now()
         info.duration_s = round(time.monotonic() - self._began, 3)
         info.stages = {name: round(seconds, 3) for name, seconds in self.stages.items()}
@@ -192,6 +196,21 @@ class Session:
             self.report = write_page(self.folder.path)
             write_summary(self.folder.path)
         return self.cells
+
+    def _grade(self) -> None:
+        """Grade what was asked for, and write it down."""
+        from .grading import grade  # which a run without grades does not need
+
+        began = time.perf_counter()
+        self.grades = [
+            grade(backend, op, dtype)
+            for backend in self.backends
+            for op in OPS
+            if op.name in self.options.ops and backend.offers(op.name)
+            for dtype in self.dtypes_of(backend)
+        ]
+        self.stages["grading"] = time.perf_counter() - began
+        write_json(self.folder.path / "grades.json", self.grades)
 
     @property
     def exercised(self) -> bool:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from convspec.reports.grade import alike, where
 from convspec.reports.record import Cell, warning_of
 from convspec.reports.status import worst_status
 from convspec.reports.text import ratio_text, variant
@@ -47,6 +48,8 @@ def summarise(session: Session, terminal: Any) -> None:
             terminal.write_line(line)
     if len(told) > SHOWN:
         terminal.write_line(f"\n{len(told) - SHOWN} more groups of failures are on the page")
+    for line in _arithmetic(session):
+        terminal.write_line(line)
     for line in _notes(cells):
         terminal.write_line(line)
     terminal.write_line("")
@@ -57,6 +60,18 @@ def summarise(session: Session, terminal: Any) -> None:
     if session.report is not None:
         size = session.report.stat().st_size / 1e6
         terminal.write_line(f"report   {_shown(session.report)}  ({size:.1f} MB, works offline)")
+
+
+def _arithmetic(session: Session) -> list[str]:
+    """What was found of the arithmetic, where that was asked for: what falls short of its declaration, once for all
+    that it holds of; else one line."""
+    if not session.grades:
+        return []
+    short = alike(session.grades)
+    told = [f"GRADE {backend}  {where(those)}: {found}" for backend, found, those in short]
+    known = sum(made.grade != "-" for made in session.grades)
+    fine = known - sum(len(those) for _, _, those in short)
+    return ["", *told, f"grades   {fine} of {known} as declared: an operation in a dtype on a backend each"]
 
 
 def _table(session: Session, cells: list[Cell]) -> list[str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from convspec.reports.arithmetic import Graded, by_backend
 from convspec.reports.drawn import DrawnOp, by_operation
 from convspec.reports.failures import Group, grouped
 from convspec.reports.growth import GrowthOp, Key, keys, plotted
@@ -156,6 +157,7 @@ class Page:
     growth: list[GrowthOp]
     growth_keys: list[Key]
     warnings: list[Warned]
+    graded: list[Graded]
     drawn_ops: list[DrawnOp]
     stages: list[tuple[str, float, int]]
     files: list[str]
@@ -238,6 +240,7 @@ def lay_out(run: Run) -> Page:
         growth=plotted((cell for name in ops for cell in run.cells if cell.op == name), backends),
         growth_keys=keys(backends),
         warnings=_warned(every, backends),
+        graded=by_backend(run.grades, backends),
         drawn_ops=by_operation(run.drawn),
         stages=_stages(run.info.stages),
         files=_raw_files(run.folder),
@@ -346,8 +349,8 @@ def _stages(stages: dict[str, float]) -> list[tuple[str, float, int]]:
 
 
 def _raw_files(folder: Path) -> list[str]:
-    fixed = [folder / name for name in ("run.json", "clauses.json", "cells.jsonl", "cases.json", "coverage.json")]
-    found = [*fixed, *sorted(folder.glob("cells-*.jsonl"))]
+    fixed = ("run.json", "clauses.json", "cells.jsonl", "cases.json", "coverage.json", "grades.json")
+    found = [*(folder / name for name in fixed), *sorted(folder.glob("cells-*.jsonl"))]
     names = [path.name for path in found if path.is_file()]
     return [*names, "failures/"] if (folder / "failures").is_dir() else names
 

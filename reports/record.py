@@ -29,6 +29,7 @@ from typing import IO, Any, TypeVar
 import msgspec
 
 from convspec.reports.drawn import Drawn
+from convspec.reports.grade import Grade
 
 SCHEMA = "convspec-results/1"
 
@@ -210,6 +211,7 @@ class Run:
     cells: list[Cell]
     failures: list[Failure]
     drawn: list[Drawn] = field(default_factory=list)
+    grades: list[Grade] = field(default_factory=list)
 
 
 def new_run_id() -> str:
@@ -302,17 +304,21 @@ def read_run(path: Path) -> Run:
     failures = [_decode(file, Failure) for file in sorted((path / "failures").glob("*.json"))]
     coverage = path / "coverage.json"
     drawn = _decode(coverage, list[Drawn]) if coverage.is_file() else []
-    return Run(path, _decode(header, RunInfo), clauses, cells, failures, drawn)
+    graded = path / "grades.json"
+    grades = _decode(graded, list[Grade]) if graded.is_file() else []
+    return Run(path, _decode(header, RunInfo), clauses, cells, failures, drawn, grades)
 
 
 def write_schemas(folder: Path) -> list[Path]:
-    """Write the JSON Schema of each kind of file: a run, its clauses, one line of cells.jsonl, a failure, coverage."""
+    """Write the JSON Schema of each kind of file: a run, its clauses, one line of cells.jsonl, a failure, coverage,
+    grades."""
     types: dict[str, Any] = {
         "run": RunInfo,
         "clauses": list[ClauseInfo],
         "cell": Cell,
         "failure": Failure,
         "coverage": list[Drawn],
+        "grades": list[Grade],
     }
     folder.mkdir(parents=True, exist_ok=True)
     written = []

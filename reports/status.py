@@ -35,7 +35,7 @@ STATUSES = (
 BY_WORD = {status.word: status for status in STATUSES}
 RANK = {status.word: rank for rank, status in enumerate(STATUSES)}
 FAILING = {"error", "fail", "crash", "timeout", "flaky"}
-STAGES = ("drawing", "reference", "bound", "backend", "judging", "shrinking")
+STAGES = ("drawing", "reference", "bound", "backend", "judging", "shrinking", "grading")
 
 
 def status_of(word: str) -> Status:

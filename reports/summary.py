@@ -50,6 +50,9 @@ def write_summary(run_folder: Path) -> Path:
         what = f"{w.backend} {w.cell.op} {w.cell.dtype}"
         on = f", on {_code(w.cell.rms_case)}" if w.cell.rms_case else ""
         lines.append(f"- {_code(what)}: {w.warning} {_code(w.cell.clause)}{on}")
+    if any(g.short for g in page.graded):
+        lines += ["", "## Arithmetic", "", "Less was found than is declared:", ""]
+    lines += [f"- {_code(f'{g.name} {s.where}')}: {_code(s.found)}" for g in page.graded for s in g.short]
     lacking = [(d.op, *of_dtype) for d in page.drawn_ops for of_dtype in d.lacking]
     if lacking:
         lines += ["", "## Not drawn", "", "Classes and pairs of classes that the rules allow:", ""]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from convspec.reports.drawn import Drawn
+from convspec.reports.grade import Grade
 from convspec.reports.record import (
     ArrayInfo,
     BackendInfo,
@@ -223,6 +224,19 @@ def drawn() -> list[Drawn]:
     ]  # fmt: skip
 
 
+def grades() -> list[Grade]:
+    """Of the first backend two that fall short alike and one that does not; of one that the run does not know, one."""
+    short = {"grade": "R(11)", "found": "declared float32 (ieee), found inputs rounded to 11 bits: <b>TF32</b>"}
+    key = header().backends[0].key
+    return [
+        Grade(backend=key, op="conv2d", dtype="float32", **short),
+        Grade(backend=key, op="linear", dtype="float32", **short),
+        Grade(backend=key, op="relu", dtype="float32", grade="X", found="found float32", agrees=True),
+        Grade(backend=key, op="relu", dtype="float16", found="nothing: refused"),
+        Grade(backend="gone", op="relu", dtype="float32", grade="D", found="found sums wrong"),
+    ]
+
+
 def build(results: Path, workers: int = 1, finish: bool = True, **changes: Any) -> Path:
     """A run folder written as a run writes it, by so many workers."""
     info = header(**changes)
@@ -246,6 +260,7 @@ def build(results: Path, workers: int = 1, finish: bool = True, **changes: Any) 
     for failure in failures():
         main.add_failure(failure, f'print("""{failure.summary}""")\n')
     write_json(main.path / "coverage.json", drawn())
+    write_json(main.path / "grades.json", grades())
     for part in parts:
         part.close()
     if finish:

@@ -22,7 +22,7 @@ from convspec.reports.record import (
 from convspec.reports.summary import write_summary
 from convspec.reports.text import clause_anchor, ratio_text, visible
 
-from .made_up_run import CLAUSES, build, cells, drawn, failures, header
+from .made_up_run import CLAUSES, build, cells, drawn, failures, grades, header
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_the_page_needs_nothing_else(page: str) -> None:
     assert policy is not None
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy
-    raw = {"run.json", "clauses.json", "cells.jsonl", "coverage.json", "failures/", "data:,"}
+    raw = {"run.json", "clauses.json", "cells.jsonl", "coverage.json", "grades.json", "failures/", "data:,"}
     ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     for tag, attributes in tags:
@@ -154,6 +154,26 @@ def test_the_page_says_what_was_drawn(run: Path, page: str) -> None:
     summary = write_summary(run).read_text("utf-8")
     assert "- `conv2d` `float32`: `bias=yes`, `groups=1 bias=yes`\n" in summary
     assert "float16" not in summary.partition("## Not drawn")[2].splitlines()[4]
+
+
+def test_the_page_says_how_each_operation_computes(run: Path, page: str) -> None:
+    assert read_run(run).grades == grades()
+    section = page.partition('<section id="arithmetic"')[2].partition("</section>")[0]
+    said = "declared float32 (ieee), found inputs rounded to 11 bits: &lt;b&gt;TF32&lt;/b&gt;"
+    assert f" conv2d, linear (float32)</b>: {said}</p>" in section
+    assert section.count("<p><b") == 1
+    assert '<b class="good">X</b>' in section
+    assert '<b class="none">-</b>' in section
+    assert "found sums wrong" not in page  # of a backend that is not in the run
+    summary = write_summary(run).read_text("utf-8").partition("## Arithmetic")[2]
+    assert "conv2d, linear (float32)`: `declared float32" in summary
+
+
+def test_a_run_without_grades_has_no_such_section(tmp_path: Path) -> None:
+    path = build(tmp_path)
+    (path / "grades.json").unlink()
+    assert 'id="arithmetic"' not in write_page(path).read_text("utf-8")
+    assert "## Arithmetic" not in write_summary(path).read_text("utf-8")
 
 
 def test_the_page_says_what_was_found(page: str) -> None:

@@ -47,6 +47,7 @@ def test_every_file_follows_its_schema(run: Path, tmp_path: Path) -> None:
     jsonschema.validate(json.loads((run / "run.json").read_text()), schemas["run"])
     jsonschema.validate(json.loads((run / "clauses.json").read_text()), schemas["clauses"])
     jsonschema.validate(json.loads((run / "coverage.json").read_text()), schemas["coverage"])
+    jsonschema.validate(json.loads((run / "grades.json").read_text()), schemas["grades"])
     for line in (run / "cells.jsonl").read_text().splitlines():
         jsonschema.validate(json.loads(line, parse_constant=pytest.fail), schemas["cell"])
     for file in (run / "failures").glob("*.json"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from convspec.conformance.compare import agree
+from convspec.conformance.compare import Vacuous, agree
 from convspec.reference import (
     OPS,
     SPECIFIED,
@@ -351,7 +352,8 @@ def hold(op: type[Op], clause: Clause, run: Rounded, cases: int) -> int:
             sides = clause.enforce(problem, run, pick)
             if sides is not None:
                 said += bool(np.prod(sides[0].shape, dtype=int))
-                agree(problem, *sides)
+                with suppress(Vacuous):
+                    agree(problem, *sides)
     return said
 
 

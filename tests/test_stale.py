@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from convspec.adapters import Backend, backend
-from convspec.reference import Relu
+from convspec.reference import Pad2d, Relu
 
 HALF = 512  # bytes: half of what NumPy keeps of each size
 
@@ -42,6 +42,13 @@ def test_without_spoilt_memory_it_would_be_right_by_chance(size: int, monkeypatc
     assert answer_where_memory_held_it(size)[-1] == 1
 
 
-def test_a_problem_without_an_output_is_left_to_the_backend() -> None:
+@pytest.mark.parametrize("padding", [((0.5, 0), (0, 0)), "as ONNX has it", ((-9, 0), (0, 0)), ((10**9, 0), (0, 0))])
+def test_an_invalid_problem_is_left_to_the_backend(padding: Any) -> None:
+    problem = Pad2d(x=np.ones((1, 1, 2, 2), np.float32), padding=padding)
+    backend.spoil(problem)
+    assert "axes" not in vars(problem)
+
+
+def test_a_problem_without_elements_is_left_to_the_backend() -> None:
     refused = Relu(x=np.ones((0, 3), np.float32))
     assert Backend.of("b", NeverWritesTheLast(), "test").call(refused).shape == (0, 3)

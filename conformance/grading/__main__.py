@@ -60,7 +60,7 @@ def main(
     if write is not None:
         write.write_text(page(done))
         click.echo(write)
-    sys.exit(1 if any(not made.agrees and made.grade != "-" for each in done for made in each.grades) else 0)
+    sys.exit(1 if any(made.falls_short for each in done for made in each.grades) else 0)
 
 
 def _refuse(why: str) -> NoReturn:
