@@ -3,9 +3,10 @@
     python -m benchmarks.power [--seeds N] [--jobs N] [--only GLOB] [--half HALF] [--page FILE]
 
 Runs every backend of the gallery of known bugs (tests/broken/known) and every legal one (tests/broken/legal.py) in the
-default profile in float32, each on its own operations, clause by clause in the order of the specification until one
-fails. What is done is kept in build/power/ under a fingerprint of what decides on its operation, so that a run that was
-stopped goes on where it was, and what has changed begins anew. Then docs/power.md is written.
+default profile in float32, or in a dtype of its own where it has no float32, each on its own operations, clause by
+clause in the order of the specification until one fails. What is done is kept in build/power/ under a fingerprint of
+what decides on its operation, so that a run that was stopped goes on where it was, and what has changed begins anew.
+Then docs/power.md is written.
 """
 
 from __future__ import annotations

@@ -24,9 +24,10 @@ mechanism* means that it goes wrong as the original did; some of these are in an
 convolution for a transposed one, a view for a layout). An *analog* stands in where this interface cannot show the
 mechanism, for the reason given. tests/test_known.py shows each on a case of its own.
 
-Each backend is run in the default profile in float32 on its own operations, clause by clause in the order of the
-specification, until a clause fails. *Cases* counts all that were executed until then; *seconds* include the drawing,
-the truths that are not known yet and the shrinking; *elements* are those of the smallest case that was found.
+Each backend is run in the default profile in float32 (a right one that has no float32, in the first of its own dtypes)
+on its own operations, clause by clause in the order of the specification, until a clause fails. *Cases* counts all that
+were executed until then; *seconds* include the drawing, the truths that are not known yet and the shrinking; *elements*
+are those of the smallest case that was found.
 """
 
 HALVES = """

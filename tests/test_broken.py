@@ -151,10 +151,16 @@ def _legal() -> list[pytest.param]:
     return [
         pytest.param(backend, op, dtype, id=f"{op}-{dtype}-{backend.__name__}")
         for op in sorted({op for _, ops in LEGAL for op in ops})
-        for dtype in ("float32", "float64")
         for backend, ops in LEGAL
-        if op in ops and dtype in backend.dtypes  # type: ignore[attr-defined]
+        if op in ops
+        for dtype in _dtypes(backend)
     ]
+
+
+def _dtypes(backend: type) -> tuple[str, ...]:
+    """float32 and float64, or what a backend of 16 bits has."""
+    own: tuple[str, ...] = backend.dtypes  # type: ignore[attr-defined]
+    return tuple(dtype for dtype in ("float32", "float64") if dtype in own) or own
 
 
 @pytest.mark.parametrize(("backend", "op", "dtype"), _legal())
@@ -163,12 +169,15 @@ def test_what_is_right_passes(backend: type, op: str, dtype: str) -> None:
     for clause in clauses_of(operation_named(op)):
         cell = engine().run(clause, held, dtype).cell
         assert cell.status in ("pass", "unsupported", "not run"), (clause.name, cell.reason)
-        if not _outside(clause, held):
+        if not _outside(clause, held, dtype):
             assert cell.status == "pass", (clause.name, cell.reason)
 
 
-def _outside(clause: Clause, backend: Backend) -> bool:
-    """May a clause stay untried: because of what the backend declares, or of operations that it lacks?"""
+def _outside(clause: Clause, backend: Backend, dtype: str) -> bool:
+    """May a clause stay untried: because of what the backend declares, of operations that it lacks, or of bounds that
+    in 16 bits say nothing after several layers?"""
+    if clause.op == "stack" and dtype in ("float16", "bfloat16"):
+        return True
     declares = hasattr(backend.subject, "supports") or backend.conventions or backend.name == "TakesDenseFiltersOnly"
     return bool(declares) or (clause.kind == "law" and len(backend.operations) < len(OPS))
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from convspec.conformance.settings import PROFILES, Settings
 
 from .broken.known import KNOWN, Known
 from .broken.legal import LEGAL
-from .detection import DTYPE, tried
+from .detection import DTYPE, subjects, tried
 
 EACH_DAY = 12
 DAY = datetime.now(UTC).toordinal()
@@ -36,5 +37,24 @@ def test_a_known_bug_is_caught(bug: Known) -> None:
 
 def test_a_right_one_is_left_alone() -> None:
     chosen, ops = LEGAL[DAY % len(LEGAL)]
-    if DTYPE in chosen.dtypes:  # type: ignore[attr-defined]
-        assert not tried(ENGINE, "legal", chosen.__name__, ops[0], chosen).caught
+    assert not tried(ENGINE, "legal", chosen.__name__, ops[DAY % len(ops)], chosen).caught
+
+
+@pytest.mark.parametrize(("dtypes", "dtype"), [(("float64", "float32"), DTYPE), (("bfloat16", "float16"), "bfloat16")])
+def test_each_is_tried_in_a_dtype_that_it_has(dtypes: tuple[str, ...], dtype: str) -> None:
+    seen = []
+
+    class Sees:
+        def relu(self, problem: Any) -> Any:
+            seen.append(str(problem.dtype))
+            return problem.x
+
+    Sees.dtypes = dtypes  # type: ignore[attr-defined]
+    assert tried(ENGINE, "legal", "Sees", "relu", Sees).caught
+    assert set(seen) == {dtype}
+
+
+def test_every_legal_backend_is_tried() -> None:
+    ops = {op for _, ops in LEGAL for op in ops}
+    named = {(id, op) for op in ops for kind, id, _ in subjects(op) if kind == "legal"}
+    assert named == {(backend.__name__, op) for backend, ops in LEGAL for op in ops}

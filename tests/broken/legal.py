@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from convspec.adapters import Unsupported
-from convspec.reference import Op
 from convspec.reference.pool import filled
-from convspec.reference.rounding import Arithmetic
 from convspec.reference.window import windows
 
 from .base import Right, Tensor, rounded, significant, wide
 from .dropout import Drops
-from .every import flushed
 from .legal_backward import LEGAL_BACKWARD
 from .legal_backward_norm import LEGAL_BACKWARD_NORM
 from .legal_batch_norm import LEGAL_BATCH_NORM
+from .legal_flushed import LEGAL_FLUSHED
 from .legal_results import LEGAL_RESULTS
 from .legal_sums import LEGAL_SUMS, AddsInAnyOrder, AddsInPairs, products
 
@@ -270,17 +267,6 @@ def _splitmix(words: Tensor) -> Tensor:
     return np.asarray(z ^ (z >> np.uint64(31)))
 
 
-class FlushesAndSaysSo(Right):
-    """Subnormal numbers are taken for zero, in and out, as is declared."""
-
-    dtypes = ("float32",)
-    arithmetic = replace(Arithmetic.ieee("float32"), name="flushed", flush_to_zero=True)
-
-    def answer(self, problem: Op) -> Any:
-        problem.validate()
-        return flushed(problem)
-
-
 LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
     (MultipliesByTheReciprocal, ("avg_pool2d",)),
     (DividesBeforeItAdds, ("avg_pool2d",)),
@@ -307,4 +293,5 @@ LEGAL: tuple[tuple[type, tuple[str, ...]], ...] = (
     *LEGAL_BACKWARD,
     *LEGAL_BACKWARD_NORM,
     *LEGAL_BATCH_NORM,
+    *LEGAL_FLUSHED,
 )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from convspec.reference import Op
-from convspec.reference.rounding import Arithmetic
 
 from .base import Right, Tensor, each
 
@@ -66,27 +64,6 @@ def _other_nan(y: Tensor) -> Tensor:
     return np.asarray(np.where(np.isnan(y), nan.view(y.dtype), y), y.dtype)
 
 
-def flushed(values: Tensor) -> Tensor:
-    """Without subnormal numbers, whose place zeros of their sign take."""
-    small = np.abs(values) < np.finfo(values.dtype).smallest_normal
-    return np.where(small, np.copysign(np.zeros((), values.dtype), values), values)
-
-
-def flushing(*ops: str) -> dict[tuple[str, str], Arithmetic]:
-    """What a backend declares that computes these operations in float32 and flushes what is subnormal."""
-    return {(op, "float32"): replace(Arithmetic.ieee("float32"), name="ftz", flush_to_zero=True) for op in ops}
-
-
-class FlushesResults(Right):
-    """Results that are subnormal are flushed to zero, and it says so."""
-
-    dtypes = ("float32",)
-    arithmetic = flushing("relu", "avg_pool2d", "max_pool2d", "layer_norm", "dropout")
-
-    def answer(self, problem: Op) -> Any:
-        return each(super().answer(problem), flushed)
-
-
 LEGAL_RESULTS: tuple[tuple[type, tuple[str, ...]], ...] = (
     (AnswersInFortranOrder, ("pad2d", "relu", "linear", "locally_connected2d", "dropout2d", "batch_norm2d")),
     (AnswersInFortranOrder, ("max_pool2d", "linear_backward", "conv_block")),
@@ -95,5 +72,4 @@ LEGAL_RESULTS: tuple[tuple[type, tuple[str, ...]], ...] = (
     (AnswersInPartOfABuffer, ("stack", "lenet5")),
     (GivesZerosASign, ("conv2d", "linear", "avg_pool2d", "layer_norm", "linear_backward", "max_pool2d_backward")),
     (ChangesThePayloadOfNaN, ("conv2d", "linear", "relu", "max_pool2d", "layer_norm")),
-    (FlushesResults, ("relu", "avg_pool2d", "max_pool2d", "layer_norm", "dropout")),
 )

@@ -13,7 +13,7 @@ from convspec.reference.window import windows
 
 from .base import Tensor
 from .conv2d import RightConv2d
-from .legal_results import flushed, flushing
+from .legal_flushed import FLUSHED, flushed
 from .locally_connected2d import RightLocallyConnected2d
 
 
@@ -189,7 +189,7 @@ class FlushesToZero(Sums):
     """Products and partial sums that are subnormal are flushed to zero, and it says so."""
 
     dtypes = ("float32",)
-    arithmetic = flushing("conv2d", "linear", "locally_connected2d")
+    arithmetic = FLUSHED
 
     def total(self, terms: Tensor, start: Tensor) -> Tensor:
         y = np.zeros(terms.shape[1:], terms.dtype)
