@@ -20,7 +20,12 @@ from convspec.conformance.compare import accepted
 
 from .toy_dots import Answer, dots, illegitimate
 from .toy_elements import averages, responses, scaled
+from .toy_gradients import averages as average_gradients
+from .toy_gradients import products
+from .toy_norm_gradients import normalizations
+from .toy_shards import merged_statistics
 from .toy_statistics import means_and_variances, normalized, running_statistics
+from .toy_ties import maxima
 
 BATCH = 100  # outputs that are simulated together
 
@@ -58,8 +63,13 @@ SOURCES: dict[str, tuple[Source, float]] = {
     "means and variances": (means_and_variances, 0.2),
     "normalized outputs": (normalized, 0.2),
     "running statistics": (running_statistics, 0.1),
+    "statistics merged from those of devices": (merged_statistics, 0.1),
     "local response normalization": (responses, 0.1),
     "dropout": (scaled, 0.05),
+    "gradients of convolutions and fully connected layers": (products, 0.1),
+    "gradients of average pooling": (average_gradients, 0.1),
+    "gradients of max pooling": (maxima, 0.05),
+    "gradients of normalizations": (normalizations, 0.1),
 }
 
 # What may not pass, of sums of products on the same data. Its violations are as they should be.

@@ -168,7 +168,7 @@ def normalized(random: np.random.Generator, outputs: int) -> Iterator[Answer]:
             truth = _seen(problem.reference(), problem.judgement(unit.declared), (n, m))
             for way, mean, variance in moments(unit.read(x), unit.machine, random):
                 r = reciprocal_root(variance, eps, unit.machine, random)
-                for form_, y in _applied(unit.read(x), mean, r, unit.read(w), unit.read(b), unit.machine):
+                for form_, y in applied(unit.read(x), mean, r, unit.read(w), unit.read(b), unit.machine):
                     statistic = way.split(",")[0]
                     yield Answer(unit.label, f"{form_}, {statistic}", unit.store.round(y), truth, unit.declared)
 
@@ -179,7 +179,7 @@ def _seen(value: Array, bound: Bound, shape: tuple[int, ...]) -> Truth:
     return Truth.of(value.reshape(shape), np.zeros(shape), Bound(*(np.reshape(a, shape) for a in parts)))
 
 
-def _applied(x: Array, mean: Array, r: Array, w: Array, b: Array, machine: Machine) -> Iterator[tuple[str, Array]]:
+def applied(x: Array, mean: Array, r: Array, w: Array, b: Array, machine: Machine) -> Iterator[tuple[str, Array]]:
     mean, r, w, b = (a[:, None] for a in (mean, r, w, b))
     round_, centred = machine.round, machine.round(x - mean)
     yield "centred", round_(round_(round_(centred * r) * w) + b)
@@ -210,12 +210,12 @@ def running_statistics(random: np.random.Generator, outputs: int) -> Iterator[An
                 unbiased = unit.machine.round(variance * unit.machine.round(np.array(m / (m - 1))))
                 for name, statistic in (("running_mean", mean), ("running_var", unbiased)):
                     truth = _seen(due[name], bounds[name], (n,))
-                    for update, new in _updated(unit.read(before[name]), statistic, a, unit.machine):
+                    for update, new in updated(unit.read(before[name]), statistic, a, unit.machine):
                         title = f"{name}: {update}, {way.split(',')[0]}"
                         yield Answer(unit.label, title, unit.store.round(new), truth, unit.declared)
 
 
-def _updated(before: Array, statistic: Array, a: float, machine: Machine) -> Iterator[tuple[str, Array]]:
+def updated(before: Array, statistic: Array, a: float, machine: Machine) -> Iterator[tuple[str, Array]]:
     share = machine.round(np.array(a))
     rest = machine.round(1 - share)
     yield "two shares", machine.round(machine.round(rest * before) + machine.round(share * statistic))

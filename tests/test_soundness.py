@@ -24,6 +24,20 @@ def test_no_legitimate_answer_exceeds_its_bound(title: str) -> None:
     assert nearest > (0.9 if share == 1 else 0.2), "nothing comes near the bound: the sample says little"
 
 
+@pytest.mark.parametrize("title", SOURCES)
+def test_an_answer_half_as_large_again_exceeds_its_bound(title: str) -> None:
+    """Not every one: zeros stay zeros, and in few bits some bounds are wide."""
+    source, _ = SOURCES[title]
+    random, outputs, found = np.random.default_rng(11), 0, 0
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        for answer in source(random, 25):
+            ok, _ = accepted(1.5 * answer.actual, answer.truth, answer.declared)
+            outputs, found = outputs + ok.size, found + np.count_nonzero(~ok)
+            if outputs > 50_000:
+                break
+    assert found > 0.05 * outputs
+
+
 def test_an_illegitimate_answer_exceeds_its_bound() -> None:
     """On the same data: of all outputs, those of three bits and of many terms, whose bounds say nothing, among them."""
     table: dict[tuple[str, str], Row] = {}
