@@ -179,8 +179,8 @@ class Arithmetic:
 # From the one that spoils nothing to the one that spoils most.
 ALGORITHMS = ("direct", "tiled", "whole")
 
-# Reduced-precision multiplies that a float32 backend may declare. TF32 keeps 11 significand bits (NVIDIA's A100
-# whitepaper), truncating hardware loses up to twice the unit; bfloat16 keeps 8. Winograd's F(m x m, 3 x 3) grows as its
+# Reduced-precision multiplies that a float32 backend may declare. TF32 keeps 11 significand bits, of which 10 are
+# stored; truncating hardware loses up to twice the unit; bfloat16 keeps 8. Winograd's F(m x m, 3 x 3) grows as its
 # matrices do, at the points 0, 1, -1, 2, -2, 1/2, -1/2 and infinity (tests/test_algorithms.py makes them); a Fourier
 # transform of a tile of 16 x 16 as the number of its points.
 DECLARED: dict[str, dict[str, Any]] = {
