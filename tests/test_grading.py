@@ -17,6 +17,7 @@ from convspec.conformance.grading.__main__ import main
 from convspec.conformance.grading.ask import Silent, ask
 from convspec.conformance.grading.form import forms
 from convspec.conformance.grading.products import bits
+from convspec.conformance.grading.tiles import size_of
 from convspec.reference import OPS, AvgPool2d, BatchNorm2d, Conv2d, LayerNorm, Linear, LocalResponseNorm, Relu
 from convspec.reference.rounding import Arithmetic, dtype_named
 
@@ -71,15 +72,21 @@ def test_products_are_told_apart(
     assert made.agrees == (letter in ("A", "X") or name == "BiasAfterRounding")
 
 
-# Fast algorithms: the grade, how far errors reach, and in which geometries they are used.
+# Fast algorithms: the grade, how far errors reach, what they are called, and in which geometries they are used.
 DENSE = {"3x3", "3x3, 32 channels", "3x3 batch of 18"}
 ALGORITHMS = (
-    ("Winograd2", "B", (0, 0), "that see it with a weight of zero", DENSE),
-    ("Winograd4", "B", (1, 3), "rows or columns off", DENSE),
-    ("Winograd6", "B", (1, 5), "rows or columns off", DENSE),
-    ("Winograd4OfF16", "B", (1, 3), "where nothing is added up they are not zero", DENSE),
-    ("WinogradInFloat64", "B", (1, 3), "where nothing is added up they are not zero", DENSE),
-    ("TiledFft", "B", (6, 15), "rows or columns off", {*DENSE, "1x1", "1x5 long row"}),
+    ("Winograd2", "B", (0, 0), "with a weight of zero: a tiled transform of 2x2 outputs: Winograd F(2,3)", DENSE),
+    ("Winograd4", "B", (1, 3), "columns off: a tiled transform of 4x4 outputs: Winograd F(4,3)", DENSE),
+    ("Winograd6", "B", (1, 5), "columns off: a tiled transform of 6x6 outputs: Winograd F(6,3)", DENSE),
+    ("Winograd4OfF16", "B", (1, 3), "of 4x4 outputs: Winograd F(4,3), and where nothing is added up they are", DENSE),
+    ("WinogradInFloat64", "B", (1, 3), "a tiled transform (Winograd, FFT), and where nothing is added up", DENSE),
+    (
+        "TiledFft",
+        "B",
+        (6, 15),
+        "columns off: a tiled transform of 14x14 outputs: FFT of 16x16 inputs,",
+        {*DENSE, "1x1", "1x5 long row"},
+    ),
     ("Fft", "C", (16, 999), "in the whole image", {*DENSE, "1x1", "1x5 long row"}),
     ("Strassen", "C", (0, 999), "filters, images, terms of one sum", {form.name for form in forms(Conv2d)}),
     ("SharedExponents", "C", (0, 999), "filters, images, terms of one sum", {form.name for form in forms(Conv2d)}),
@@ -101,6 +108,52 @@ def test_algorithms_are_told_apart(
         where = where - {"3x3 depthwise"}
         spoiled -= {"3x3 depthwise"}
     assert spoiled == where
+
+
+class Winograd4AlongRows(simulated.Winograd4):
+    """One dimension of F(4,3): the rows of the filter are added up."""
+
+    def conv2d(self, problem: Any) -> Any:
+        plain = problem.weight.shape[2:] == (3, 3) and problem.stride == problem.dilation == (1, 1)
+        if not plain or problem.groups != 1 or problem.padding_mode != "zeros" or min(problem.output_shape()) < 1:
+            return self.unfolded(problem)
+        (n, k, i, j), m = problem.output_shape(), self.m
+        a, g, b = (array.astype(np.float32) for array in simulated.toom_cook(m, self.points))
+        (top, bottom), (left, right) = problem.padding
+        x = np.pad(problem.x, ((0, 0), (0, 0), (top, bottom), (left, right + -j % m)))
+        tiles = np.lib.stride_tricks.sliding_window_view(x, m + 2, 3)[:, :, :, ::m]
+        y = np.zeros((n, k, i, (j + -j % m) // m, m), np.float32)
+        for row in range(3):
+            points = np.einsum("kcu,nciju->nkiju", problem.weight[:, :, row] @ g.T, tiles[:, :, row : row + i] @ b.T)
+            y += points @ a.T
+        y = y.reshape(n, k, i, -1)[..., :j]
+        return self.biased(y, problem.bias if problem.bias is None else problem.bias[:, None, None], problem)
+
+
+class Winograd8(simulated.Winograd4):
+    m, points = 8, (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 0.25, -0.25)
+
+
+@pytest.mark.parametrize(
+    ("cls", "words"),
+    [
+        (Winograd4AlongRows, "a tiled transform of 1x4 outputs: Winograd F(4,3) along rows"),
+        (Winograd8, "a tiled transform of 8x8 outputs: Winograd F(8,3)"),
+    ],
+)
+def test_other_tiles_are_measured(cls: type, words: str) -> None:
+    made = graded(cls, "conv2d")
+    assert made.grade == "B"
+    assert words in made.found
+
+
+def test_a_tile_of_which_one_border_is_seen_has_no_size() -> None:
+    assert size_of({at: (0, 7) for at in range(8)}) is None
+    assert size_of({at: (0, 3) if at < 4 else (4, 5) for at in range(6)}) == (4, False)
+    assert size_of({0: (0, 3), 1: (0, 3), 2: (0, 3), 3: (0, 5), 4: (0, 5), 5: (4, 5)}) == (4, True)
+    assert size_of({0: (0, 1), 1: (0, 1), 2: (2, 4), 3: (2, 4), 4: (2, 4)}) is None
+    assert size_of({0: (0, 0), 1: (1, 1)}) == (1, False)
+    assert size_of({}) is None
 
 
 @pytest.mark.parametrize(
@@ -289,6 +342,7 @@ def test_a_tiled_fft_of_torch_is_found() -> None:
     made = graded(Nnpack, "conv2d")
     assert made.grade == "B"
     assert made.radius == 11
+    assert "a tiled transform of 14x14 outputs: FFT of 16x16 inputs" in made.found
     assert "3x3 depthwise: one dense group with symmetric zeros" in made.notes
 
 

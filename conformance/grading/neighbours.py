@@ -11,12 +11,11 @@ import numpy.typing as npt
 from convspec.adapters import Backend
 from convspec.reference.rounding import Arithmetic
 
-from .ask import ask
 from .form import Form
+from .spoiled import asked, distance_of, wrong_ones
+from .tiles import Tile, tile_of
 
-Array = npt.NDArray[np.float64]
 Tensor = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
 
 # The largest tiles in use are of 16 x 16 outputs (NNPACK's FFT): an error that stays in one goes no further than this.
 LARGEST_TILE = 15
@@ -30,6 +29,7 @@ class Reach:
     inside: bool = False  # beside it: where the filter has a zero, or in other filters
     mixes: list[str] = field(default_factory=list)  # across what else: summed channels, images, filters
     leaks: bool = False  # outputs without any term that are not zero
+    tile: Tile | None = None  # of what is computed together, where that is seen
 
     @property
     def letter(self) -> str:
@@ -52,22 +52,24 @@ def probe_neighbours(backend: Backend, form: Form, dtype: Any, reach: Reach) -> 
     small, huge = _sizes(dtype)
     kinds = _kinds(form, random, small, huge, dtype)
     for name, a, b in kinds:
-        answer, touched, due = _asked(backend, form, a, b, huge)
+        answer, touched, due = asked(backend, form, a, b, huge)
         unit = float(np.abs(b[np.abs(b) < huge]).max(initial=0.0)) * float(np.abs(a[np.abs(a) < huge]).max(initial=0.0))
-        if _wrong(answer, due, unit * form.step)[~touched].any():
+        if wrong_ones(answer, due, unit * form.step)[~touched].any():
             reach.mixes.append(name)
     if form.space is None:
         return
     for others in (small, 0.0):
         for a, b in _spikes(form, random, others, huge, dtype):
-            answer, touched, due = _asked(backend, form, a, b, huge)
-            wrong = _wrong(answer, due, others * form.step) & ~touched
+            answer, touched, due = asked(backend, form, a, b, huge)
+            wrong = wrong_ones(answer, due, others * form.step) & ~touched
             if not wrong.any():
                 continue
             reach.leaks |= others == 0.0
             seen = form.terms(np.abs(a) == huge, np.ones_like(b)) > 0
-            distance = _distance(wrong, seen, form.space)
+            distance = distance_of(wrong, seen, form.space)
             reach.radius, reach.inside = max(reach.radius, distance), reach.inside or distance == 0
+    if reach.letter == "B" and not form.alone:
+        reach.tile = tile_of(backend, form, small, huge, dtype)
 
 
 def _sizes(dtype: Any) -> tuple[float, float]:
@@ -132,37 +134,3 @@ def _spikes(
         one[..., i, j] = huge
         made.append((one, b))
     return made
-
-
-def _asked(backend: Backend, form: Form, a: Tensor, b: Tensor, huge: float) -> tuple[Array, Mask, Array]:
-    """The answer, which outputs a huge number has a part in, and what is due."""
-    answer = ask(backend, form.build(a, b))[form.output]
-    touched = (form.terms(np.abs(a) == huge, b) > 0) | (form.terms(a, np.abs(b) == huge) > 0)
-    return answer, touched, form.reference(a, b)
-
-
-def _wrong(answer: Array, due: Array, unit: float) -> Mask:
-    """Off by half a unit, where everything is whole multiples of it; by anything at all, where nothing is added up."""
-    with np.errstate(invalid="ignore"):
-        return ~(np.abs(answer - due) < unit / 2) if unit else ~(answer == 0)
-
-
-def _distance(wrong: Mask, seen: Mask, space: tuple[int, int]) -> int:
-    """The largest distance, in rows or columns of the output, of what is wrong from the rectangle of what sees the huge
-    number, image by image."""
-    found = 0
-    for bad, own in zip(_images(wrong, space), _images(seen, space), strict=True):
-        if not bad.any():
-            continue
-        for axis in (0, 1):
-            at, inside = np.nonzero(bad.any(axis=1 - axis))[0], np.nonzero(own.any(axis=1 - axis))[0]
-            if not inside.size:  # between strides: everything wrong comes from elsewhere
-                return int(max(bad.shape))
-            found = max(found, int(inside[0]) - int(at[0]), int(at[-1]) - int(inside[-1]))
-    return found
-
-
-def _images(mask: Mask, space: tuple[int, int]) -> Mask:
-    """(N, I, J)."""
-    moved = np.moveaxis(mask, space, (-2, -1)).reshape(mask.shape[0] if mask.ndim == 4 else 1, -1, *mask.shape[-2:])
-    return np.asarray(moved.any(axis=1))

@@ -12,6 +12,7 @@ from .drawn import ALWAYS, SHORTEST
 from .neighbours import Reach
 from .products import Products, bits
 from .record import Grade
+from .tiles import Tile
 
 # What rounds to so many bits, beside the formats: two and three bfloat16 numbers for each float32 one.
 NAMES = {
@@ -137,12 +138,23 @@ def _spoiled(answered: list[Finding], grade: Grade, letter: str) -> None:
     leaks = ", and where nothing is added up they are not zero" if any(f.reach.leaks for f in answered) else ""
     if letter == "B":
         off = f"up to {grade.radius} rows or columns off" if grade.radius else "that see it with a weight of zero"
-        where = f"{off}: a tiled transform (Winograd, FFT)"
+        where = f"{off}: {_tiled([f.reach.tile for f in answered if f.letter == 'B'])}"
     elif mixes:
         where = f"in other {', '.join(mixes)}: Strassen, shared exponents"
     else:
         where = "in the whole image: FFT"
     grade.found = f"found errors of a large number in outputs {where}{leaks}; {effective} effective bits"
+
+
+def _tiled(tiles: list[Tile | None]) -> str:
+    """Of what size, and which algorithm that is, as far as they are told."""
+    seen = sorted({tile for tile in tiles if tile is not None}, key=lambda tile: -min(tile.rows, tile.columns))
+    named = [tile for tile in seen if tile.name]
+    # An image of one row shows one side of a tile alone.
+    whole = [tile for tile in named if min(tile.rows, tile.columns) > 1] or named
+    if whole:
+        return ", ".join(f"a tiled transform of {tile.outputs}: {tile.name}" for tile in whole)
+    return f"a tiled transform{f' of {seen[0].outputs}' if seen else ''} (Winograd, FFT)"
 
 
 def _rounded(answered: list[Finding], grade: Grade, p: int, name: str, summed: float) -> None:
