@@ -46,8 +46,8 @@ PRODUCTS = (
     ("OneRoundedFactor", "R(8)", 8, 8, 24, "filters alone rounded to 8 bits"),
     ("Float32ForFloat64", "R(24)", 24, 22, 24, "inputs rounded to 24 bits: float32, sums kept in 24 bits"),
     ("Bf16x2", "R(17)", 17, 15, 24, "inputs rounded to 17 bits: bf16x2"),
-    ("Bf16x3", "A-", 24, 23, 24, "products to 23 bits: truncated, faithful or emulated"),
-    ("Tf32x3", "A-", 23, (20, 21), 24, "bits: emulated float32"),
+    ("Bf16x3", "A-", 24, 23, 24, "products to 23 bits: emulated float32, bf16x3"),
+    ("Tf32x3", "A-", 23, (20, 21), 24, "bits: emulated float32, 3xTF32"),
     ("TruncatedSums", "A-", 24, 23, 24, "products to 23 bits: truncated"),
     ("F16Sums", "R(11)", 24, 24, 11, "sums kept in 11 bits: float16"),
     ("Bf16Sums", "R(8)", 24, 24, 8, "sums kept in 8 bits: bfloat16"),
@@ -69,7 +69,55 @@ def test_products_are_told_apart(
     assert (made.grade, made.input_bits, made.accumulator_bits) == (letter, inputs, sums)
     assert made.product_bits in (products if isinstance(products, tuple) else (products,))  # chance has its part
     assert words in made.found
-    assert made.agrees == (letter in ("A", "X") or name == "BiasAfterRounding")
+    assert made.agrees == (letter in ("A", "X") or name in ("BiasAfterRounding", "Bf16x3", "Tf32x3"))
+
+
+class Bf16x3OneByOne(Plain):
+    """Each product of parts a matrix product of its own, the largest first."""
+
+    def multiply(self, filters: Any, columns: Any) -> Any:
+        a, b = (simulated.parts(x, 8, 3) for x in (filters, columns))
+        pairs = sorted(((i, j) for i in range(3) for j in range(3 - i)), key=sum)
+        return sum(Plain.multiply(self, a[i], b[j]) for i, j in pairs)
+
+
+class Tf32x3InBlocks(Plain):
+    """The products of eight terms after those of others, small parts first."""
+
+    def multiply(self, filters: Any, columns: Any) -> Any:
+        (a1, a2), (b1, b2) = (simulated.parts(x, 11, 2) for x in (filters, columns))
+        y = np.zeros((len(filters), columns.shape[1]), np.float32)
+        for t in range(0, len(columns), 8):
+            part = slice(t, t + 8)
+            for a, b in ((a1, b2), (a2, b1), (a1, b1)):
+                y = y + Plain.multiply(self, a[:, part], b[part])
+        return y
+
+
+class Tf32x3Alone(Plain):
+    """Each product is made of three and rounded before it is added to others: nothing shows what of."""
+
+    def multiply(self, filters: Any, columns: Any) -> Any:
+        (a1, a2), (b1, b2) = (simulated.parts(x, 11, 2) for x in (filters, columns))
+        y = np.zeros((len(filters), columns.shape[1]), np.float32)
+        for t in range(len(columns)):
+            y = y + (a1[:, t, None] * b1[t] + (a1[:, t, None] * b2[t] + a2[:, t, None] * b1[t]))
+        return y
+
+
+@pytest.mark.parametrize(
+    ("cls", "words"),
+    [
+        (Bf16x3OneByOne, "emulated float32, bf16x3"),
+        (Tf32x3InBlocks, "emulated float32, 3xTF32"),
+        (Tf32x3Alone, "emulated float32, bf16x3 or 3xTF32"),
+    ],
+)
+def test_what_float32_is_made_of_is_told_or_left_open(cls: type, words: str) -> None:
+    made = graded(cls, "linear")
+    assert (made.grade, made.agrees) == ("A-", True)
+    assert made.found.endswith(words)
+    assert made.level.startswith("emulated float32")
 
 
 # Fast algorithms: the grade, how far errors reach, what they are called, and in which geometries they are used.

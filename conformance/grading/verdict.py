@@ -9,6 +9,7 @@ from convspec.reference.rounding import ALGORITHMS, Arithmetic, format_of
 from convspec.reports.record import FAR_FROM_RANDOM
 
 from .drawn import ALWAYS, SHORTEST
+from .emulation import NAMES as MADE_OF
 from .neighbours import Reach
 from .products import Products, bits
 from .record import Grade
@@ -36,6 +37,7 @@ class Finding:
     products: Products = field(default_factory=Products)
     reach: Reach = field(default_factory=Reach)
     accumulator: float = math.inf
+    emulation: str = ""  # what float32 is made of
     silent: str = ""
     refused: bool = False
     spatial: bool = True  # whether errors could have reached neighbours
@@ -67,6 +69,12 @@ class Finding:
             found.append((kept, f"sums kept in {kept} bits", NAMES.get(kept, "").split(" or ")[-1]))
         return found
 
+    def emulated(self, p: int) -> bool:
+        """Is the format made of several shorter numbers, as far as can be seen?"""
+        if self.letter != "A" or self.short(p):
+            return False
+        return bool(self.emulation) or bits(0.0 if self.products.sums_round else self.products.product_error, p) < p - 1
+
     def label(self, p: int) -> str:
         """The grade of this geometry alone, as far as it goes."""
         fewest = min((kept for kept, _, _ in self.short(p)), default=None)
@@ -86,7 +94,6 @@ def told(findings: list[Finding], grade: Grade, arithmetic: Arithmetic) -> None:
         return
     letter = max((f.letter for f in answered), key=ORDER.index)
     input_error = max(f.products.input_error for f in answered)
-    product_error = max(f.products.product_error for f in answered)
     summed = min(f.accumulator for f in answered)
     grade.input_bits = bits(input_error, p)
     grade.product_bits = bits(max(0.0 if f.products.sums_round else f.products.product_error for f in answered), p)
@@ -106,9 +113,11 @@ def told(findings: list[Finding], grade: Grade, arithmetic: Arithmetic) -> None:
     if any(f.products.short_range for f in answered):
         grade.found += "; numbers far from 1 are lost: the exponents of a shorter format"
         grade.notes.append("range")
+    # A format made of several shorter numbers passes as that format.
+    plain = [f.products for f in answered if not f.emulated(p)]
     as_exact = (
-        input_error <= _allowed(arithmetic, 1)
-        and product_error <= _allowed(arithmetic, 2)
+        all(of.input_error <= _allowed(arithmetic, 1) for of in plain)
+        and all(of.product_error <= _allowed(arithmetic, 2) for of in plain)
         and summed >= -math.log2(arithmetic.unit)
     )
     grade.agrees = (
@@ -172,9 +181,10 @@ def _rounded(answered: list[Finding], grade: Grade, p: int, name: str, summed: f
         return
     remarks = []
     grade.level = name
-    if products < p - 1:
+    if any(f.emulated(p) for f in answered):
+        of = " and ".join(sorted({f.emulation for f in answered if f.emulation})) or (MADE_OF if p == 24 else "")
         grade.level = f"emulated {name} ({products} bits)"
-        remarks.append(f"products to {products} bits: emulated {name}")
+        remarks.append(f"products to {products} bits: emulated {name}" + (f", {of}" if of else ""))
     elif min(inputs, products) < p:
         remarks.append(f"products to {min(inputs, products)} bits: truncated, faithful or emulated")
     rms = max(f.products.rms for f in answered)
