@@ -424,6 +424,37 @@ class FlushesCopies:
         return np.where(y < np.finfo(np.float32).smallest_normal, np.float32(0), y)
 
 
+def flushed_in_vectors(y: Any, lanes: int = 8) -> Any:
+    """Subnormal numbers are zero in whole vectors, and kept in what is left over behind the last."""
+    flat = np.array(y).ravel()
+    body = flat[: flat.size // lanes * lanes]
+    body[np.abs(body) < np.finfo(flat.dtype).smallest_normal] = 0
+    return flat.reshape(y.shape)
+
+
+class FlushesVectors(simulated.Centred):
+    def relu(self, problem: Any) -> Any:
+        return flushed_in_vectors(np.maximum(problem.x, 0))
+
+    def linear(self, problem: Any) -> Any:
+        return flushed_in_vectors(Plain().linear(problem))
+
+    def layer_norm(self, problem: Any) -> Any:
+        return flushed_in_vectors(super().layer_norm(problem))
+
+    def layer_norm_backward(self, problem: Any) -> Any:
+        grads = load("numpy").subject.layer_norm_backward(problem)
+        return tuple(g if g is None else flushed_in_vectors(g) for g in grads)
+
+
+class FlushesLargeOnes(simulated.Centred):
+    """Numbers are flushed where there are whole vectors at all."""
+
+    def relu(self, problem: Any) -> Any:
+        y = np.maximum(problem.x, 0)
+        return y if y.size < 8 else flushed_in_vectors(y, lanes=1)
+
+
 class FlushesGradients:
     """Those of layer_norm, on the way out."""
 
@@ -439,6 +470,11 @@ class FlushesGradients:
         (FlushesOutputs, "conv2d", "flushes outputs"),
         (FlushesInputs, "linear", "flushes inputs too"),
         (FlushesSome, "conv2d", "inconsistent"),
+        (FlushesVectors, "relu", "inconsistent"),
+        (FlushesVectors, "linear", "inconsistent"),
+        (FlushesVectors, "layer_norm", "inconsistent"),
+        (FlushesVectors, "layer_norm_backward", "inconsistent"),
+        (FlushesLargeOnes, "relu", "inconsistent"),
         (FlushesCopies, "relu", "flushes"),
         (Plain, "linear", "keeps"),
     ],
@@ -448,7 +484,8 @@ def test_flushing_is_told(cls: type, op: str, words: str) -> None:
     assert made.flush == words
     assert made.agrees == (words == "keeps")
     flushing = replace(Arithmetic.ieee("float32"), flush_to_zero=True, name="ftz")
-    assert graded(type("Declares", (cls,), {"arithmetic": flushing}), op).agrees
+    declares = graded(type("Declares", (cls,), {"arithmetic": flushing}), op)
+    assert declares.agrees == (words != "inconsistent")  # which nothing can declare
 
 
 # Pooling, and whatever has no probes.

@@ -13,7 +13,7 @@ from .norms import grade_norm
 from .pools import grade_pool
 from .record import Grade
 from .sets import NORMS
-from .subnormals import flush
+from .subnormals import INCONSISTENT, flush
 
 
 def grade(backend: Backend, op: type[Op], dtype: str) -> Grade:
@@ -31,7 +31,7 @@ def grade(backend: Backend, op: type[Op], dtype: str) -> Grade:
     if made.grade not in ("D", "-") and "range" not in made.notes:  # which has neither the numbers nor a say
         made.flush = flush(backend, op, dtype)
     if made.flush not in ("keeps", ""):
-        made.agrees = made.agrees and arithmetic.flush_to_zero
+        made.agrees = made.agrees and arithmetic.flush_to_zero and made.flush != INCONSISTENT
         if made.grade == "X":
             made.grade, made.found = "A", made.found.replace(ALWAYS, "")
         made.found += f"; subnormal numbers: {made.flush}"

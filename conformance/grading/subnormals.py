@@ -41,12 +41,14 @@ Mask = npt.NDArray[np.bool_]
 Probe = tuple[str, Op, str, int]  # where the subnormals are, the problem, the output, and of which sign (0: either)
 
 INPUTS, OUTPUTS, BOTH = "inputs", "outputs", "inputs or outputs"
+INCONSISTENT = "inconsistent"
 
 
 def flush(backend: Backend, op: type[Op], dtype: str) -> str:
     """keeps; flushes outputs; flushes inputs too; flushes, where both are the same numbers; inconsistent.
 
-    Inconsistent is where some are kept and others not, or inputs alone are flushed. Empty where nothing was answered.
+    Inconsistent is where some are kept and others not, by their place or by the size of it all, or inputs alone are
+    flushed: nothing that could be declared. Empty where nothing was answered.
     """
     found: dict[str, set[str]] = {}
     for where, problem, output, sign in _probes(op, dtype):
@@ -72,7 +74,7 @@ def flush(backend: Backend, op: type[Op], dtype: str) -> str:
         return "flushes inputs too" if INPUTS in states else "flushes"
     if states == {OUTPUTS: "flushed", INPUTS: "kept"}:
         return "flushes outputs"
-    return "inconsistent"
+    return INCONSISTENT
 
 
 def _probes(op: type[Op], dtype: str) -> Iterator[Probe]:
@@ -88,8 +90,10 @@ def _probes(op: type[Op], dtype: str) -> Iterator[Probe]:
             images = np.full((2, 3, 3, 5), x).astype(numbers)
             yield where, LocalResponseNorm(x=images, size=3, beta=1.0, k=k), "y", 0
     elif op in COPIES:
-        values = (np.arange(1, 241).reshape(2, 3, 5, 8) % 7 + 1) * 2.0 ** (e - 4)  # a quarter of each is a number too
-        yield BOTH, COPIES[op](values.astype(numbers)), op.outputs[0], 0
+        for shape in COPIED:
+            # A quarter of each is a number too.
+            values = (np.arange(1, np.prod(shape) + 1).reshape(shape) % 7 + 1) * 2.0 ** (e - 4)
+            yield BOTH, COPIES[op](values.astype(numbers)), op.outputs[0], 0
 
 
 def _products(op: type[Op], dtype: Any, e: int) -> Iterator[Probe]:
@@ -107,47 +111,55 @@ def _products(op: type[Op], dtype: Any, e: int) -> Iterator[Probe]:
 
 
 def _normalized(op: type[Op], dtype: Any, e: int) -> Iterator[Probe]:
-    """One element of 1 and 255 of 0 in each set: normalized, 15.97 and -0.06.
+    """One element of 1 and m - 1 of 0 in each set: normalized, the root of m - 1 and less its inverse.
 
     Times the smallest normal number the latter are subnormal; times half of it, which is subnormal, the former is
-    normal, and so is the half times the inverse deviation, 16.
+    normal, and so is the half times the inverse deviation, about the root of m.
     """
-    for where, weight in ((OUTPUTS, 2.0**e), (INPUTS, 2.0 ** (e - 1))):
-        problem: Any = _ones_among_zeros(op, dtype)
-        shape = problem.x.shape[1:] if op is LayerNorm else problem.x.shape[1:2]
-        problem = problem.but(weight=np.full(shape, weight).astype(dtype))
-        sign = -1 if where == OUTPUTS else 1
-        yield where, problem, "y", sign
+    for m in SETS:
+        for where, weight in ((OUTPUTS, 2.0**e), (INPUTS, 2.0 ** (e - 1))):
+            problem: Any = _ones_among_zeros(op, m, dtype)
+            shape = problem.x.shape[1:] if op is LayerNorm else problem.x.shape[1:2]
+            problem = problem.but(weight=np.full(shape, weight).astype(dtype))
+            sign = -1 if where == OUTPUTS else 1
+            yield where, problem, "y", sign
 
 
-def _ones_among_zeros(op: type[Op], dtype: Any) -> Op:
-    x = np.zeros((1, 2, 16, 16) if op not in (LayerNorm, PixelGroupNorm) else (2, 256, 1, 1), dtype)
-    x.reshape(2, 256)[:, 37] = 1
+def _ones_among_zeros(op: type[Op], m: int, dtype: Any) -> Op:
+    x = np.zeros((1, 2, 1, m) if op not in (LayerNorm, PixelGroupNorm) else (2, m, 1, 1), dtype)
+    x.reshape(2, m)[:, m // 2] = 1
     made: dict[type[Op], Callable[[], Op]] = {
         LayerNorm: lambda: LayerNorm(x=x),
         GroupNorm: lambda: GroupNorm(x=x, groups=2),
         InstanceNorm2d: lambda: InstanceNorm2d(x=x),
         PixelGroupNorm: lambda: PixelGroupNorm(x=x, groups=1),
         BatchNorm2d: lambda: BatchNorm2d(x=x),
-        SyncBatchNorm2d: lambda: SyncBatchNorm2d(x=x.reshape(1, 2, 16, 16), shards=(1,)),
+        SyncBatchNorm2d: lambda: SyncBatchNorm2d(x=x, shards=(1,)),
     }
     return made[op]()
 
 
 def _gradients(op: type[Op], dtype: Any, e: int) -> Iterator[Probe]:
-    """256 elements of 1 and -1 in each set, which are normalized, and a gradient at one of them: its own grad_x is
-    254/256 of grad_output times weight, that of the others -2/256 or what eps leaves of nothing, below zero.
+    """m elements of 1 and -1 in each set, which are normalized, and a gradient at one of them: its own grad_x is
+    (m - 2)/m of grad_output times weight, that of the others -2/m or what eps leaves of nothing, below zero.
 
-    That product is subnormal where neither factor is, or normal where the weight is subnormal.
+    That product is subnormal where neither factor is, or normal where the weight is subnormal. The one is in the middle
+    or the last.
     """
-    half, (n, c) = -e // 2, (2, 256) if op is LayerNormBackward else (1, 2)
-    x = np.resize(np.array([1, -1]), (n, c, 512 // (n * c), 1)).astype(dtype)
-    for where, gradient, weight in ((OUTPUTS, -half, e + half - 3), (INPUTS, half, e - 3)):
-        g = np.zeros(x.shape, dtype)
-        g.reshape(2, 256)[:, 37] = 2.0**gradient
-        scale = np.full((c, *x.shape[2:]) if op is LayerNormBackward else (c,), 2.0**weight).astype(dtype)
-        yield where, GRADIENTS[op](x, scale, g), "grad_x", 1
+    half = -e // 2
+    for m, at in ((SETS[0], SETS[0] // 2), (SETS[1], SETS[1] - 1)):
+        n, c = (2, m) if op is LayerNormBackward else (1, 2)
+        x = np.resize(np.array([1, -1]), (n, c, 2 * m // (n * c), 1)).astype(dtype)
+        for where, gradient, weight in ((OUTPUTS, -half, e + half - 3), (INPUTS, half, e - 3)):
+            g = np.zeros(x.shape, dtype)
+            g.reshape(2, m)[:, at] = 2.0**gradient
+            scale = np.full((c, *x.shape[2:]) if op is LayerNormBackward else (c,), 2.0**weight).astype(dtype)
+            yield where, GRADIENTS[op](x, scale, g), "grad_x", 1
 
+
+# Whole vectors, and what is left over behind them; fewer than a vector has.
+SETS = (256, 38)
+COPIED = ((2, 3, 5, 8), (2, 3, 5, 7), (1, 1, 2, 3))
 
 NORMS = (LayerNorm, GroupNorm, InstanceNorm2d, PixelGroupNorm, BatchNorm2d, SyncBatchNorm2d)
 
