@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from convspec.adapters import Backend, Unsupported, load
 from convspec.conformance.grading import Grade, grade
-from convspec.conformance.grading.__main__ import main
 from convspec.conformance.grading.ask import Silent, ask
 from convspec.conformance.grading.form import forms
 from convspec.conformance.grading.products import bits
@@ -25,15 +22,7 @@ from . import simulated
 from .broken import legal_sums
 from .broken.legal_batch_norm import LEGAL_BATCH_NORM
 from .simulated import Plain
-
-BY_NAME = {op.name: op for op in OPS}
-
-
-@cache
-def graded(cls: type, op: str, dtype: str = "") -> Grade:
-    backend = Backend.of(cls.__name__, cls(), "module")
-    return grade(backend, BY_NAME[op], dtype or backend.dtypes[0])
-
+from .simulated.graded import graded
 
 # Sums of products: the grade, the bits of inputs, products and sums, and words of what was found.
 PRODUCTS = (
@@ -394,100 +383,6 @@ def test_a_tiled_fft_of_torch_is_found() -> None:
     assert "3x3 depthwise: one dense group with symmetric zeros" in made.notes
 
 
-# Subnormal numbers.
-
-
-class FlushesOutputs(Plain):
-    def multiply(self, filters: Any, columns: Any) -> Any:
-        y = super().multiply(filters, columns)
-        return np.where(np.abs(y) < np.finfo(np.float32).smallest_normal, np.float32(0), y)
-
-
-class FlushesInputs(FlushesOutputs):
-    def multiply(self, filters: Any, columns: Any) -> Any:
-        least = np.finfo(np.float32).smallest_normal
-        return super().multiply(*(np.where(np.abs(a) < least, np.float32(0), a) for a in (filters, columns)))
-
-
-class FlushesSome(Plain):
-    """All but the last filter."""
-
-    def multiply(self, filters: Any, columns: Any) -> Any:
-        y = super().multiply(filters, columns)
-        y[:-1] = np.where(np.abs(y[:-1]) < np.finfo(np.float32).smallest_normal, 0, y[:-1])
-        return y
-
-
-class FlushesCopies:
-    def relu(self, problem: Any) -> Any:
-        y = np.maximum(problem.x, 0)
-        return np.where(y < np.finfo(np.float32).smallest_normal, np.float32(0), y)
-
-
-def flushed_in_vectors(y: Any, lanes: int = 8) -> Any:
-    """Subnormal numbers are zero in whole vectors, and kept in what is left over behind the last."""
-    flat = np.array(y).ravel()
-    body = flat[: flat.size // lanes * lanes]
-    body[np.abs(body) < np.finfo(flat.dtype).smallest_normal] = 0
-    return flat.reshape(y.shape)
-
-
-class FlushesVectors(simulated.Centred):
-    def relu(self, problem: Any) -> Any:
-        return flushed_in_vectors(np.maximum(problem.x, 0))
-
-    def linear(self, problem: Any) -> Any:
-        return flushed_in_vectors(Plain().linear(problem))
-
-    def layer_norm(self, problem: Any) -> Any:
-        return flushed_in_vectors(super().layer_norm(problem))
-
-    def layer_norm_backward(self, problem: Any) -> Any:
-        grads = load("numpy").subject.layer_norm_backward(problem)
-        return tuple(g if g is None else flushed_in_vectors(g) for g in grads)
-
-
-class FlushesLargeOnes(simulated.Centred):
-    """Numbers are flushed where there are whole vectors at all."""
-
-    def relu(self, problem: Any) -> Any:
-        y = np.maximum(problem.x, 0)
-        return y if y.size < 8 else flushed_in_vectors(y, lanes=1)
-
-
-class FlushesGradients:
-    """Those of layer_norm, on the way out."""
-
-    def layer_norm_backward(self, problem: Any) -> Any:
-        grads = load("numpy").subject.layer_norm_backward(problem)
-        return tuple(g if g is None else np.where(np.abs(g) < np.finfo(g.dtype).smallest_normal, 0, g) for g in grads)
-
-
-@pytest.mark.parametrize(
-    ("cls", "op", "words"),
-    [
-        (FlushesGradients, "layer_norm_backward", "flushes outputs"),
-        (FlushesOutputs, "conv2d", "flushes outputs"),
-        (FlushesInputs, "linear", "flushes inputs too"),
-        (FlushesSome, "conv2d", "inconsistent"),
-        (FlushesVectors, "relu", "inconsistent"),
-        (FlushesVectors, "linear", "inconsistent"),
-        (FlushesVectors, "layer_norm", "inconsistent"),
-        (FlushesVectors, "layer_norm_backward", "inconsistent"),
-        (FlushesLargeOnes, "relu", "inconsistent"),
-        (FlushesCopies, "relu", "flushes"),
-        (Plain, "linear", "keeps"),
-    ],
-)
-def test_flushing_is_told(cls: type, op: str, words: str) -> None:
-    made = graded(cls, op)
-    assert made.flush == words
-    assert made.agrees == (words == "keeps")
-    flushing = replace(Arithmetic.ieee("float32"), flush_to_zero=True, name="ftz")
-    declares = graded(type("Declares", (cls,), {"arithmetic": flushing}), op)
-    assert declares.agrees == (words != "inconsistent")  # which nothing can declare
-
-
 # Pooling, and whatever has no probes.
 
 
@@ -593,14 +488,6 @@ def test_there_is_always_an_answer() -> None:
 def test_bits_are_those_of_the_format_that_covers_the_error() -> None:
     errors = (0.0, 2.0**-24, 1.01 * 2.0**-24, 2.0**-11 / (1 + 2.0**-11), 0.7, 1.0, np.inf, np.nan)
     assert [bits(error, 24) for error in errors] == [24, 24, 23, 11, 0, 0, 0, 0]
-
-
-def test_the_table() -> None:
-    ran = CliRunner().invoke(main, ["numpy", "--op", "linear", "--dtype", "float32"], env={"COLUMNS": "200"})
-    assert ran.exit_code == 0, ran.output
-    assert "summed in 24 bits" in " ".join(ran.output.split())
-    ran = CliRunner().invoke(main, ["nupmy"])
-    assert (ran.exit_code, "did you mean numpy" in ran.output) == (4, True)
 
 
 def test_a_predicate_without_an_answer_is_told() -> None:

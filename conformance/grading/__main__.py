@@ -23,7 +23,19 @@ from .page import Graded, page
 from .record import Grade
 
 NAMES = tuple(op.name for op in OPS)
-HEADINGS = ("operation", "dtype", "grade", "inputs", "products", "sums", "radius", "norm", "subnormals", "found")
+HEADINGS = (
+    "operation",
+    "dtype",
+    "grade",
+    "inputs",
+    "products",
+    "sums",
+    "radius",
+    "norm",
+    "subnormals",
+    "0 x inf",
+    "found",
+)
 WIDTH = 150  # below it, nothing is left of the last column
 
 
@@ -99,6 +111,7 @@ def _row(made: Grade) -> Iterator[str]:
         yield "" if number is None else str(number)
     yield " ".join(part for part in (made.variance, made.output_form, made.statistics) if part)
     yield made.flush
+    yield made.zeros_told
     yield "; ".join([made.found, *(note for note in made.notes if note not in made.found)])
 
 

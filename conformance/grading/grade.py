@@ -14,6 +14,7 @@ from .pools import grade_pool
 from .record import Grade
 from .sets import NORMS
 from .subnormals import INCONSISTENT, flush
+from .zeros import zeros
 
 
 def grade(backend: Backend, op: type[Op], dtype: str) -> Grade:
@@ -30,6 +31,8 @@ def grade(backend: Backend, op: type[Op], dtype: str) -> Grade:
     way(backend, op, dtype, made, arithmetic)
     if made.grade not in ("D", "-") and "range" not in made.notes:  # which has neither the numbers nor a say
         made.flush = flush(backend, op, dtype)
+    if made.grade[0] in "XAR" and "range" not in made.notes:  # of others a NaN anywhere says nothing about zeros
+        made.zeros = zeros(backend, op, dtype)
     if made.flush not in ("keeps", ""):
         made.agrees = made.agrees and arithmetic.flush_to_zero and made.flush != INCONSISTENT
         if made.grade == "X":
