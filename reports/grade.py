@@ -35,11 +35,18 @@ class Grade(msgspec.Struct, kw_only=True):
     output_form: str = ""  # F-0 centred, F-1 folded into x*a + b
     statistics: str = ""  # S16: mean and deviation kept in 16 bits
     flush: str = ""  # of subnormals: keeps, flushes outputs, flushes inputs too, flushes, inconsistent
+    zeros: dict[str, str] = {}  # times infinity, of filters, images and padding: computed, skipped or both
     geometries: list[str] = []  # what was probed; with its letter, where geometries differ
     declared: str = ""
     found: str = ""  # one sentence
     agrees: bool = False  # what was found is at least what is declared
     notes: list[str] = []  # what was refused, raised, or seen beside the point
+
+    @property
+    def zeros_told(self) -> str:
+        """All in a word, or those that are not computed."""
+        others = [f"{where} {how}" for where, how in self.zeros.items() if how != "computed"]
+        return ", ".join(others) or ("computed" if self.zeros else "")
 
     @property
     def falls_short(self) -> bool:
