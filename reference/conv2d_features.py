@@ -58,10 +58,26 @@ def _tile(axis: int) -> Feature:
     return Feature(f"3x3.{('rows', 'columns')[axis]}", ("0", "1", "2", "3"), left, alone=True)
 
 
+def _all_taps(problem: Any) -> bool:
+    """Is there, on both axes, a window with all of its taps on the image?"""
+    return all(bool(axis.inside.all(axis=1).any()) for axis in axes_of(problem))
+
+
 def _is_met(problem: Any) -> bool:
-    """One group, several taps, and on both axes a window with all of them on the image: a channel lost would show."""
-    several = problem.groups == 1 and problem.weight[0, 0].size > 1
-    return several and all(bool(axis.inside.all(axis=1).any()) for axis in axes_of(problem))
+    """One group, several taps, and all of them on the image at once: a channel lost would show."""
+    return problem.groups == 1 and problem.weight[0, 0].size > 1 and _all_taps(problem)
+
+
+def _is_dilated_depthwise(problem: Any) -> bool:
+    """Depthwise 3x3 with holes along both axes and all taps on the image: not the path of dense depthwise filters."""
+    holes = _groups(problem) == "depthwise" and _taps(problem) == (3, 3) and min(problem.dilation) > 1
+    return holes and _all_taps(problem)
+
+
+def _is_pointwise(problem: Any) -> bool:
+    """A matrix product on every pixel, of which there are several."""
+    alone = _taps(problem) == (1, 1) and _is_plain(problem) and problem.padding == NONE
+    return alone and problem.x[0, 0].size > 1
 
 
 def _is_strided(problem: Any) -> bool:
@@ -120,14 +136,13 @@ FEATURES = (
     *_left_over("3x3.strided", _is_met_3x3_strided, REST),
     stratum("one_of_each", lambda p: p.x.shape[:2] == (1, 1) and p.weight.shape[0] == 1 and _is_plain(p)),
     stratum("pointwise", lambda p: _taps(p) == (1, 1) and _is_plain(p) and p.padding == NONE),
-    stratum(
-        "pointwise_of_few",  # a matrix product of its own in many kernels, as are those of many
-        lambda p: _taps(p) == (1, 1) and _is_plain(p) and p.padding == NONE and _are_few(p) and p.x[0, 0].size > 1,
-    ),
+    stratum("pointwise_of_few", lambda p: _is_pointwise(p) and _are_few(p)),  # many kernels have products of their own
+    stratum("pointwise_of_many", lambda p: _is_pointwise(p) and min(p.weight.shape[:2]) >= 16),  # for few and for many
     stratum("pointwise_strided", lambda p: _taps(p) == (1, 1) and min(p.stride) > 1 and _is_dense(p)),
     stratum("patchify", lambda p: p.stride == _taps(p) and min(p.stride) > 1 and p.padding == NONE),
     stratum("3x3_strided", lambda p: _taps(p) == (3, 3) and p.stride == (2, 2) and p.padding == ONE),
     stratum("depthwise_3x3", lambda p: _groups(p) == "depthwise" and _taps(p) == (3, 3) and p.padding == ONE),
+    stratum("depthwise_3x3_dilated", _is_dilated_depthwise),
     stratum("depthwise_many", lambda p: _groups(p) == "depthwise" and p.groups >= 32 and min(_taps(p)) > 1),
     stratum("multiples_of_32", lambda p: p.weight.shape[0] % 32 == 0 and p.weight.shape[1] % 32 == 0),
     stratum("3x3_of_many", lambda p: _taps(p) == (3, 3) and _is_plain(p) and min(p.weight.shape[:2]) >= 16),

@@ -33,10 +33,15 @@ def _along(axis: int) -> tuple[Feature, ...]:
         n, r = problem.x.shape[axis], problem.kernel.shape[axis]
         return "1" if n == 1 else "short" if n < r else "kernel" if n == r else "longer"
 
+    def large(problem: Any) -> str | None:
+        r = problem.kernel.shape[axis]
+        return str(r) if r >= 7 and problem.x.shape[axis] >= r else None  # all taps are on the image at once
+
     name = AXES[axis]
     return (
         Feature(f"{name}.taps", ("1", "3", "odd"), taps),
         Feature(f"{name}.length", ("1", "short", "kernel", "longer"), length),
+        Feature(f"{name}.large", ("7", "9"), large, alone=True),
         sizes(name, lambda p: int(p.x.shape[axis]), (STRETCHED, WIDE)[axis]),
     )
 

@@ -181,13 +181,23 @@ def _residue(window: Window) -> str | None:
     return f"{window.slack}/{window.stride}" if 2 <= window.stride <= 4 else None
 
 
+def _large(window: Window) -> str | None:
+    """The taps of a large kernel, if a window has all of them on the input: one that is left out would show."""
+    large = window.taps if window.taps in LARGE else 0
+    return str(large) if large and window.inside.all(axis=1).any() else None
+
+
+LARGE = (6, 7, 8, 9)  # loops over taps are written out up to five, and are in blocks of eight
 _RESIDUES = tuple(f"{left}/{stride}" for stride in (2, 3, 4) for left in range(stride))
 
 
 def along(axis: int, *, dilated: bool) -> tuple[Feature, ...]:
     """Of the windows along one axis: taps, stride (within the kernel, equal to it, beyond), dilation, padding (beyond:
     of a whole window or more), what is left over behind the last window, the length of the input against the span of
-    the kernel, and the number of windows."""
+    the kernel, and the number of windows.
+
+    The lengths of inputs are told beside those of outputs, as kernels block either; up to 33 on both axes, so that they
+    go with rows that are there for something else."""
     name = AXES[axis]
 
     def asked(what: str, classes: tuple[str, ...], of: Callable[[Window], str | None], alone: bool = False) -> Feature:
@@ -203,7 +213,9 @@ def along(axis: int, *, dilated: bool) -> tuple[Feature, ...]:
         asked("length", ("1", "short", "kernel", "longer"), _length),
         asked("outputs", ("1", "more"), lambda w: "1" if w.count == 1 else "more"),
         asked("residue", _RESIDUES, _residue, alone=True),
+        asked("large", tuple(map(str, LARGE)), _large, alone=True),
         sizes(name, lambda problem: int(axes_of(problem)[axis].count), (STRETCHED, WIDE)[axis]),
+        sizes(f"input_{name}", lambda problem: int(axes_of(problem)[axis].length)),
     )
 
 

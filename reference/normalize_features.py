@@ -104,8 +104,18 @@ def _are_far(problem: Any) -> bool:
     return bool((np.abs(mean) >= 32).any() and ((variance >= 32) | (variance <= 1 / 32)).any())
 
 
+def _is_near(problem: Any) -> str | None:
+    """Which end the momentum of a step that updates statistics is near, without being there: what is nearly kept or
+    nearly forgotten, or taken for it."""
+    a = problem.momentum
+    if problem.running_mean is None or not getattr(problem, "training", True) or not 0 < a < 1:
+        return None
+    return "0" if a < 0.01 else "1" if a > 0.99 else None
+
+
 RUNNING = (
     Feature("momentum", ("0", "part", "1"), lambda p: str(int(p.momentum)) if p.momentum in (0, 1) else "part"),
+    Feature("momentum.near", ("0", "1"), _is_near, alone=True),
     Feature("statistics", ("none", "fresh", "given"), _statistics),
     stratum("statistics_far_away", _are_far),
 )

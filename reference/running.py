@@ -136,13 +136,13 @@ def judgements(problem: BatchNorm, arithmetic: Arithmetic, off: tuple[Array, Arr
 
 # Drawing.
 
-MOMENTA = (0.1, 0.5, 0.25, 0.9, 1.0, 0.0, 0.99)
+MOMENTA = (0.1, 0.5, 0.25, 0.9, 1.0, 0.0, 0.99, 0.999, 0.001)
 
 
 def drawn(pick: Pick, x: Tensor, *, needed: bool) -> dict[str, Any]:
     """Momentum and running statistics of the channels of x: as before the first step, near those of x, whole numbers,
     far from what they are before the first step, or, unless they are needed, none. The variances are positive."""
-    momentum = pick.one_of(MOMENTA, (40, 20, 10, 8, 10, 10, 2))
+    momentum = pick.one_of(MOMENTA, (40, 20, 10, 8, 10, 10, 2, 3, 3))
     sorts, often = ("fresh", "near", "whole", "far", "none"), (15, 40, 22, 8, 15)
     sort = pick.one_of(sorts[:4], often[:4]) if needed else pick.one_of(sorts, often)
     c = x.shape[1]
