@@ -7,14 +7,10 @@ nothing, and raises Inapplicable when the case has nothing to look at. Its docst
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from convspec.reference import SPECIFIED, Clause, Composition, Op
-from convspec.reference.measured import Measured
 from convspec.reference.op import CORE, STRICT, clause_text
 from convspec.reference.rounding import is_whole
 
@@ -26,13 +22,11 @@ from .call_checks import (
     threads_do_not_disturb_each_other,
 )
 from .case import Case
-from .compare import Evidence, Inapplicable, Vacuous, Violation, agree, formed, judge, says_nothing
+from .compare import Evidence, Inapplicable, Vacuous, Violation, formed, judge, says_nothing
 from .errors import note_errors
 from .layer_checks import answers_stay_as_they_were_given, every_layer_is_within_its_bound
 from .special_checks import one_nan_touches_its_field
-
-Tensor = npt.NDArray[Any]
-Outputs = dict[str, Measured]
+from .view_checks import views_equal_copies
 
 
 def size_follows_the_formula(case: Case) -> None:
@@ -83,112 +77,6 @@ def arguments_are_not_modified(case: Case) -> None:
                 "argument modified", f"{name} was modified: {changed} of {array.size} elements", Evidence(case.problem)
             )
 
-
-def views_equal_copies(case: Case) -> None:
-    """An array given as a view (offset, strided, permuted, sliced, reversed or expanded), or as the very array that is
-    another argument too, gives what its contiguous copy gives."""
-    problem = case.problem
-    name = case.pick.one_of(sorted(problem.arrays(), reverse=True))  # x the simplest
-    kind = case.pick.one_of((*VIEWS, SHARED))
-    # Images stored channels last are what kernels meet most, and read by paths of their own: every case has them.
-    first = [("x", "permuted"), ("x", "sliced")] * (problem.arrays()["x"].ndim > 2)
-    copies: dict[str, Outputs] = {}
-    said = [_view_equals_copy(case, problem, *view, copies) for view in dict.fromkeys((*first, (name, kind)))]
-    if not any(said):
-        raise Vacuous
-
-
-def _view_equals_copy(case: Case, problem: Op, name: str, kind: str, copies: dict[str, Outputs]) -> bool:
-    """Whether the comparison says anything. `copies`: what copies of views gave, by the view; of most of them the
-    problem as it stands is the copy."""
-    arrays = problem.arrays()
-    twin = _twin(problem, name) if kind == SHARED else ""
-    if twin:
-        view = arrays[twin]
-        case.note = f"{name} is the array that {twin} is"
-    else:
-        kind = "offset" if kind == SHARED else kind
-        view = VIEWS[kind](arrays[name])
-        case.note = f"{name} is {_AS[kind]}: strides {view.strides} bytes"
-    case.problem = problem.but(**{name: view})
-    if case.problem.broken_rules():  # one slice repeated may leave a set without a variance
-        case.problem = problem
-        return True
-    key = kind + name if kind in ("expanded", SHARED) else ""
-    if key not in copies:
-        copies[key] = case.outputs(problem.but(**{name: np.array(view, order="C")}))
-    other = copies[key]
-    said = False
-    for output, one in case.outputs(case.problem).items():
-        with suppress(Vacuous):
-            agree(case.problem, one, other[output], output)
-            said = True
-    return said
-
-
-def _twin(problem: Op, name: str) -> str:
-    """Another argument of the same shape that may take the place of this one; empty if there is none."""
-    arrays = problem.arrays()
-    for other, array in arrays.items():
-        same = other != name and array.shape == arrays[name].shape
-        if same and not problem.but(**{name: array}).broken_rules():
-            return other
-    return ""
-
-
-def _offset(array: Tensor) -> Tensor:
-    base = np.full(array.size + 3, -77.0).astype(array.dtype)
-    base[3:] = array.reshape(-1)
-    return base[3:].reshape(array.shape)
-
-
-def _strided(array: Tensor) -> Tensor:
-    base = np.full((*array.shape[:-1], 2 * array.shape[-1] + 1), -77.0).astype(array.dtype)
-    base[..., 1::2] = array
-    return base[..., 1::2]
-
-
-def _permuted(array: Tensor) -> Tensor:
-    """Channels last for images, transposed for matrices."""
-    to = np.roll(np.arange(array.ndim), -1) if array.ndim < 4 else (0, *range(2, array.ndim), 1)
-    return np.array(array.transpose(to), order="C").transpose(np.argsort(to))
-
-
-def _sliced(array: Tensor) -> Tensor:
-    """Part of the channels of images that are stored channels last, or of the columns of what is transposed."""
-    to = np.roll(np.arange(array.ndim), -1) if array.ndim < 4 else (0, *range(2, array.ndim), 1)
-    laid = array.transpose(to)
-    base = np.full((*laid.shape[:-1], laid.shape[-1] + 2), -77.0).astype(array.dtype)
-    base[..., 1:-1] = laid
-    return base[..., 1:-1].transpose(np.argsort(to))
-
-
-def _reversed(array: Tensor) -> Tensor:
-    backwards = (slice(None, None, -1),) * array.ndim
-    return np.array(array[backwards], order="C")[backwards]
-
-
-def _expanded(array: Tensor) -> Tensor:
-    return np.broadcast_to(array[:1], array.shape)
-
-
-VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
-    "offset": _offset,
-    "strided": _strided,
-    "permuted": _permuted,
-    "reversed": _reversed,
-    "expanded": _expanded,
-    "sliced": _sliced,
-}
-SHARED = "shared"
-_AS = {
-    "offset": "a view that starts inside a larger buffer",
-    "strided": "every second element of a larger buffer",
-    "permuted": "a view with its axes stored in another order",
-    "reversed": "a view with negative steps",
-    "expanded": "one slice repeated along the first axis with step 0",
-    "sliced": "part of a larger array with its axes stored in another order",
-}
 
 Check = Callable[[Case], None]
 
