@@ -199,7 +199,7 @@ class Case:
 def _error(value: npt.NDArray[np.float64], bound: Bound, arithmetic: Arithmetic) -> npt.NDArray[np.float64]:
     """How far an answer may be from the truth, whatever it is beyond the range."""
     tolerance = np.where(bound.overflows | np.isinf(value), np.inf, bound.tolerance)
-    if arithmetic.flush_to_zero:  # a zero may have been a subnormal
+    if arithmetic.flush_to_zero:  # a zero may have been a subnormal, itself off by as much
         least = arithmetic.out.smallest_normal
-        tolerance = np.where((np.abs(value) < least) & (bound.size > 0), np.maximum(tolerance, least), tolerance)
+        tolerance = np.where((np.abs(value) < least) & (bound.size > 0), tolerance + least, tolerance)
     return tolerance

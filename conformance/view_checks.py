@@ -29,7 +29,9 @@ def views_equal_copies(case: Case) -> None:
     # Images stored channels last are what kernels meet most, and read by paths of their own: every case has them.
     first = [("x", "permuted"), ("x", "sliced")] * (problem.arrays()["x"].ndim > 2)
     pairs = _pairs(problem)
-    views = [*first, *(() if kind == SHARED and pairs else [(name, "offset" if kind == SHARED else kind)])]
+    views: list[tuple[str, str]] = [*first]
+    if kind != SHARED or not pairs:
+        views.append((name, "offset" if kind == SHARED else kind))
     if pairs and (kind == SHARED or case.pick.flag(OFTEN)):  # of many pairs, each is met now and then
         views.append(case.pick.one_of(pairs))
     copies: dict[tuple[str, str], Outputs] = {}

@@ -14,6 +14,7 @@ from .measured import Measured
 from .op import CORE, STRICT, Run, Sides, edge, example, law, rule
 from .pick import Pick
 from .rounding import format_of
+from .subnormal import is_subnormal
 
 Problem = Any
 Worked = list[tuple[Any, npt.NDArray[np.float64]]]
@@ -96,12 +97,14 @@ def another_call_in_between_changes_nothing(self: Problem, run: Run, pick: Pick)
 
 @law("DO-04, DO-05, LAW-A3, L102, E19")
 def evaluation_is_the_identity(self: Problem, run: Run, pick: Pick) -> Sides | None:
-    """In evaluation, and for p = 0, the result is x bit for bit: NaN, infinities and the signs of zeros included."""
+    """In evaluation, and for p = 0, the result is x bit for bit: NaN, infinities and the signs of zeros included;
+    numbers below the smallest normal one are left to the bound."""
     x = np.array(self.x)
     values = np.array([np.nan, np.inf, -np.inf, -0.0, 0.0]).astype(self.dtype)
     x.reshape(-1)[pick.integer(0, x.size - 1)] = values[pick.integer(0, 4)]
     calm = {"p": 0.0, "training": True} if pick.flag() else {"training": False}
-    return _with_signs(run.values(self.but(x=x, **calm))), _with_signs(np.asarray(x, np.float64))
+    clear = ~is_subnormal(x)  # which may be flushed to zero, of either sign
+    return _with_signs(run.values(self.but(x=x, **calm))[clear]), _with_signs(np.asarray(x, np.float64)[clear])
 
 
 def _with_signs(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -121,8 +121,12 @@ class MaxPool2dBackward(Backward):
         unit = BETTER_THAN_DOUBLE if self.dtype == np.float64 and not self.random else FORMATS["float64"].unit
         value = self.references()["grad_x"]
         whole = is_whole(self.grad_output)
-        bound = dot_bound(value, most, terms, arithmetic, whole=whole and not self.random, reference_unit=unit)
-        exact = dot_bound(value, most, terms, arithmetic, whole=whole, reference_unit=unit)
+        light = is_subnormal(self.grad_output)[..., None, None]
+        lost = self.collected(np.where(wins & light, g, 0.0)) if arithmetic.flush_to_zero and light.any() else 0.0
+        bound, exact = (
+            dot_bound(value, most, terms, arithmetic, whole=whole and one, reference_unit=unit, flushed=lost)
+            for one in (not self.random, True)
+        )
         if arithmetic.flush_to_zero:
             opened = np.any(self.won != self.flushed, axis=(4, 5), keepdims=True) & wins
             either = self.collected(np.where(opened, g, 0.0)) * (1 + 2 * (terms + 4) * arithmetic.unit)

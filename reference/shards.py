@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from .dot import as_float
 from .rounding import Arithmetic
-from .sets import Array, Statistics, errors, found_in
+from .sets import NOTHING_KNOWN, Array, Statistics, errors, found_in
 
 SyncBatchNorm = Any  # a problem with images `x` and `shards`, how many of them each device holds
 
@@ -44,7 +44,7 @@ def combined_errors(problem: SyncBatchNorm, arithmetic: Arithmetic) -> tuple[Arr
         return whole
 
     def g(roundings: int) -> float:
-        return roundings * u / (1 - roundings * u) if roundings * u < 1 else np.inf
+        return roundings * u / (1 - roundings * u) if roundings * u < 1 else NOTHING_KNOWN
 
     own, counts = _of_shards(problem, sizes)
     dmu_k, dv_k = errors(own, counts, arithmetic)
@@ -54,6 +54,7 @@ def combined_errors(problem: SyncBatchNorm, arithmetic: Arithmetic) -> tuple[Arr
         largest = (np.abs(own.mean) + dmu_k).max(axis=0)
         step = g(9 * (k - 1)) * largest
         e = 2 * (dmu_k.max(axis=0) + step) + 2 * u * largest
+        e = np.minimum(e, np.sqrt(NOTHING_KNOWN))  # whose square is a number still: of one shard there is none of it
         between = (w * (own.mean - mean) ** 2).sum(axis=0)
         off = (w * dv_k).sum(axis=0) + 2 * e * np.sqrt((k - 1) * between) + (k - 1) * e**2
         dmu = np.maximum(whole[0], ((w * dmu_k).sum(axis=0) + step).reshape(whole[0].shape))

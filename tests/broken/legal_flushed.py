@@ -81,10 +81,10 @@ class RoundsOnceToSixteenBits(Right):
         return each(masked(problem).expected(), lambda y: round_to(np.asarray(y), form).astype(problem.dtype))
 
 
-class FlushesBfloat16(RoundsOnceToSixteenBits):
+class FlushesSixteenBits(RoundsOnceToSixteenBits):
     """The truth of inputs without subnormal numbers, rounded once, and without them again, as is declared."""
 
-    dtypes = ("bfloat16",)
+    dtypes = ("bfloat16", "float16")
     arithmetic = FLUSHED
 
     def answer(self, problem: Op) -> Any:
@@ -105,5 +105,5 @@ LEGAL_FLUSHED: tuple[tuple[type, tuple[str, ...]], ...] = (
     (FlushesAndSaysSo, EVERY),
     (FlushesToPositiveZeros, (*SELECTING, *SUMS)),
     (RoundsOnceToSixteenBits, (*SELECTING, *SUMS, "dropout")),
-    (FlushesBfloat16, SINGLE),
+    (FlushesSixteenBits, SINGLE),
 )
