@@ -25,7 +25,7 @@ from .case import Case
 from .compare import Evidence, Inapplicable, Vacuous, Violation, formed, judge, says_nothing
 from .errors import note_errors
 from .layer_checks import answers_stay_as_they_were_given, every_layer_is_within_its_bound
-from .special_checks import one_nan_touches_its_field
+from .special_checks import one_nan_touches_its_field, what_is_not_finite_passes_every_tap
 from .view_checks import views_equal_copies
 
 
@@ -94,6 +94,7 @@ CHECKS: tuple[tuple[Check, str, str], ...] = (
     (calls_in_between_change_nothing, CORE, "GEN-21"),
     (threads_do_not_disturb_each_other, STRICT, "GEN-22"),
     (one_nan_touches_its_field, STRICT, "GEN-18"),
+    (what_is_not_finite_passes_every_tap, STRICT, "GEN-18"),
 )
 
 # What is not looked at in networks: each layer's own check says as much.
@@ -104,6 +105,7 @@ OF_LAYERS = (
     calls_in_between_change_nothing,
     threads_do_not_disturb_each_other,
     one_nan_touches_its_field,
+    what_is_not_finite_passes_every_tap,
 )
 OF_NETWORKS: tuple[tuple[Check, str, str], ...] = (
     (every_layer_is_within_its_bound, CORE, "GEN-07, BLK-01"),
@@ -126,6 +128,7 @@ def checks_of(op: type[Op]) -> tuple[tuple[Check, str, str], ...]:
     """The checks that make sense for an operation."""
     checks = OF_NETWORKS if issubclass(op, Composition) else CHECKS
     absent = [images_are_independent] * (not op.has_batch) + [one_nan_touches_its_field] * (not op.spreads)
+    absent += [what_is_not_finite_passes_every_tap] * (not (op.spreads and op.has_windows))
     return tuple(entry for entry in checks if entry[0] not in absent)
 
 

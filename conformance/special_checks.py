@@ -1,11 +1,12 @@
-"""The check of what one NaN or infinity reaches."""
+"""The checks of what one NaN or infinity reaches: somewhere, and at every tap of a window."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from convspec.reference import Op
 from convspec.reference.measured import Measured
-from convspec.reference.spoilt import Mask, Reach, reach, spoil
+from convspec.reference.spoilt import At, Mask, Reach, Spread, filled_in, side_by_side, sight, spoil
 
 from .case import Case
 from .compare import Array, Inapplicable, wrong_values
@@ -27,12 +28,45 @@ def one_nan_touches_its_field(case: Case) -> None:
     spoilt = spoil(problem, name, at, value)
     if spoilt.broken_rules():
         raise Inapplicable("no valid problem has it there")
-    if np.isnan(value) and case.convention(f"{problem.name.removesuffix('2d')}_nan") == "ignore":
+    if np.isnan(value) and _ignores_nan(case):
         raise Inapplicable("the backend declares that it ignores NaN")
     case.note = f"{name}[{','.join(map(str, at))}] is {value}"
-    conventions = case.backend.conventions
-    reached = reach(problem.declared(conventions), spoilt.declared(conventions), name, at)
+    spread = Spread(problem.declared(case.backend.conventions), name, at)
+    _reaches_no_further(case, spoilt, spread, case.outputs(problem))
+
+
+def what_is_not_finite_passes_every_tap(case: Case) -> None:
+    """NaN and both infinities, one at a time on every element under one window, reach the outputs that see them,
+    through taps that are not zero, and no other: each of them is what it was without them. Of a gradient: on every
+    element of the gradient of the output that one pixel collects from."""
+    where = sight(case.problem, case.pick)
+    if not len(where):
+        raise Inapplicable("no tap lies on the input")
+    problem, name, (rows, columns) = filled_in(case.problem, where.name), where.name, where.places
+    each: list[At]
+    if problem.has_batch:  # one call for all taps: every image has the value under another
+        shape = problem.arrays()[name].shape
+        problem = side_by_side(problem, case.pick.integer(0, shape[0] - 1), len(where))
+        channels = [case.pick.integer(0, shape[1] - 1) for _ in range(len(where))]
+        each = [(np.arange(len(where)), np.array(channels), rows, columns)]
+    else:
+        each = list(zip(rows.tolist(), columns.tolist(), strict=True))
     clean = case.outputs(problem)
+    for at in each:
+        spread = Spread(problem.declared(case.backend.conventions), name, at)
+        for value in VALUES[1:] if _ignores_nan(case) else VALUES:
+            here = "image,channel,row,column" if problem.has_batch else ",".join(map(str, at))
+            case.note = f"{name}[{here}] is {value}" + ", in each image under another tap" * problem.has_batch
+            _reaches_no_further(case, spoil(problem, name, at, value), spread, clean)
+
+
+def _ignores_nan(case: Case) -> bool:
+    return case.convention(f"{case.problem.name.removesuffix('2d')}_nan") == "ignore"
+
+
+def _reaches_no_further(case: Case, spoilt: Op, spread: Spread, clean: dict[str, Measured]) -> None:
+    """The outputs for `spoilt` are what is due of them, and what they were where nothing is."""
+    reached = spread.reach(spoilt.declared(case.backend.conventions))
     for output, answer in case.answers(spoilt).items():
         found, due = np.asarray(answer, np.float64), reached[output]
         bad = ~_may_be(found, clean[output], due)

@@ -49,6 +49,7 @@ class AvgPool2d(Op):
     count_include_pad: bool = True  # whether padding counts in the divisor
 
     spreads = "adds"
+    has_windows = True
     features = (
         *pool_features.features(dilated=False),
         flag("counts_padding", lambda problem: problem.count_include_pad),

@@ -46,6 +46,7 @@ class AvgPool2dBackward(Backward):
     grad_output: Tensor  # (N, C, I, J) the gradient of the output
 
     spreads = "adds"
+    has_windows = True
     fresh = False
     features = of_forward(AvgPool2d.features)
     excluded = AvgPool2d.excluded

@@ -49,6 +49,7 @@ class Conv2d(Op):
     groups: int = 1  # blocks of channels, each with filters of its own
 
     spreads = "adds"
+    has_windows = True
     features = conv2d_features.FEATURES
     excluded = conv2d_features.EXCLUDED
     chapters = (conv2d_examples, conv2d_laws, conv2d_equals, conv2d_compositions, conv2d_shifts)

@@ -50,6 +50,7 @@ class Conv2dBackward(Backward):
     grad_output: Tensor  # (N, K, I, J) the gradient of the output
 
     spreads = "adds"
+    has_windows = True
     outputs = backward.PARAMETERS
     shared = (0, 2, 3)
     features = of_forward(Conv2d.features)

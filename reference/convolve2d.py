@@ -16,7 +16,7 @@ from .laws import combined, parts, small
 from .op import CORE, STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
 from .pick import Pick
 from .rounding import Arithmetic, Bound
-from .window import STRETCHED, WIDE
+from .window import STRETCHED, WIDE, Window
 
 Array = npt.NDArray[np.float64]
 Worked = list[tuple[Any, Array]]
@@ -63,9 +63,18 @@ class Convolve2d(Op):
     kernel: Tensor  # (2a+1, 2b+1) stored with its corner u = -a, v = -b first
 
     spreads = "adds"
+    has_windows = True
     has_batch = False
     features = (*_along(0), *_along(1), stratum("square", lambda p: p.x.shape == p.kernel.shape != (1, 1)))
     excluded = tuple(e for a in AXES for e in excluded((f"{a}.taps=1 {a}.length=short|kernel", "one tap is the least")))
+
+    @property
+    def axes(self) -> tuple[Window, Window]:
+        """The windows along the rows and along the columns."""
+        rows, columns = (
+            Window(n, r, before=r // 2, after=r // 2) for n, r in zip(self.x.shape, self.kernel.shape, strict=True)
+        )
+        return rows, columns
 
     def output_shape(self) -> Shape:
         return self.x.shape

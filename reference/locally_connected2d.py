@@ -44,6 +44,7 @@ class LocallyConnected2d(Op):
     padding: Padding = ((0, 0), (0, 0))  # ((top, bottom), (left, right)) of zeros around the image
 
     spreads = "adds"
+    has_windows = True
     features = (
         one_or_more("images", lambda p: p.x.shape[0]),
         how_many("channels", lambda p: p.x.shape[1]),

@@ -44,6 +44,7 @@ class MaxPool2d(Op):
     ceil_mode: bool = False  # whether the size is rounded up
 
     spreads = "copies"
+    has_windows = True
     features = pool_features.features(dilated=True)
     excluded = pool_features.EXCLUDED
     chapters = (pool, pool_limits)

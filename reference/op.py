@@ -155,6 +155,7 @@ class Op:
     _of_values: ClassVar[tuple[Clause, ...]] = ()  # those that look at the elements of arrays
     has_batch: ClassVar[bool] = True  # axis 0 of `x` is `n`, and every image is treated alone
     spreads: ClassVar[str] = ""  # how it passes on a NaN (spoilt.py); empty where laws of its own say that
+    has_windows: ClassVar[bool] = False  # are there windows along rows and columns: `axes`, here or of the forward one?
     outputs: ClassVar[tuple[str, ...]] = ("y",)  # the names of what comes back; several come back as a tuple
     features: ClassVar[tuple[Feature, ...]] = ()  # what is told of a problem; all pairs of their classes are drawn
     excluded: ClassVar[tuple[Exclusion, ...]] = ()  # combinations of classes that the rules forbid

@@ -16,14 +16,18 @@ Everything else stays what it was without the element.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .op import Op
+from .pick import Pick
+from .window import Window
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+At = tuple[Any, ...]  # the index of an element, or arrays of the indices of several
 
 
 @dataclass(frozen=True)
@@ -38,23 +42,34 @@ class Reach:
     anything: Mask
 
 
-def spoil(problem: Op, name: str, at: tuple[int, ...], value: float) -> Op:
-    """The problem with one element of one array replaced."""
+def spoil(problem: Op, name: str, at: At, value: float) -> Op:
+    """The problem with one element of one array replaced, or several by the same value."""
     array = np.array(problem.arrays()[name])
     array[at] = value
     return problem.but(**{name: array})
 
 
-def reach(problem: Op, spoilt: Op, name: str, at: tuple[int, ...]) -> dict[str, Reach]:
-    """What is due of every output of `spoilt`, which is `problem` but for one element."""
-    nan = bool(np.isnan(np.asarray(spoilt.arrays()[name][at], np.float64)))
-    with np.errstate(all="ignore"):
-        before, after = problem.references(), spoilt.references()
-        if problem.spreads == "adds":
-            seen, must = _indicated(problem, name, at, zeros=True), _indicated(problem, name, at, zeros=False)
-            return {o: _added(before[o], due, nan, seen[o], must[o]) for o, due in after.items()}
-    copies = problem.spreads == "copies"
-    return {o: _changed(before[o], due, nan, copies, problem.weighs(o)) for o, due in after.items()}
+class Spread:
+    """How far a value other than a number reaches from one element, or several: for any such value."""
+
+    def __init__(self, problem: Op, name: str, at: At) -> None:
+        self._name, self._at = name, at
+        self._problem = problem
+        self._adds = problem.spreads == "adds"
+        with np.errstate(all="ignore"):
+            self._before = problem.references()
+            if self._adds:
+                self._seen, self._must = (_indicated(problem, name, at, zeros) for zeros in (True, False))
+
+    def reach(self, spoilt: Op) -> dict[str, Reach]:
+        """What is due of every output of `spoilt`, which is the problem but for what `spoil` replaced."""
+        nan = bool(np.isnan(np.asarray(spoilt.arrays()[self._name][self._at], np.float64)).all())
+        copies, weighs = self._problem.spreads == "copies", self._problem.weighs
+        with np.errstate(all="ignore"):
+            after = spoilt.references()
+            if self._adds:
+                return {o: _added(self._before[o], due, nan, self._seen[o], self._must[o]) for o, due in after.items()}
+        return {o: _changed(self._before[o], due, nan, copies, weighs(o)) for o, due in after.items()}
 
 
 def _changed(before: Array, due: Array, nan: bool, copies: bool, weighs: bool) -> Reach:
@@ -71,7 +86,7 @@ def _added(before: Array, due: Array, nan: bool, seen: Mask, must: Mask) -> Reac
     return Reach(due, spoilt, known & ~(sees & must), sees, spoilt & must & np.isnan(due) & (not nan), ~known)
 
 
-def _indicated(problem: Op, name: str, at: tuple[int, ...], zeros: bool) -> dict[str, Mask]:
+def _indicated(problem: Op, name: str, at: At, zeros: bool) -> dict[str, Mask]:
     """Which elements of each output add up a product with this element, its other factors being zero or not."""
     here = {other: ((np.asarray(a, np.float64) != 0) | zeros) * 1.0 for other, a in problem.arrays().items()}
     for other in here:
@@ -81,3 +96,56 @@ def _indicated(problem: Op, name: str, at: tuple[int, ...], zeros: bool) -> dict
     here[name] *= 0
     here[name][at] = 1
     return {output: value > without[output] for output, value in problem.but(**here).references().items()}
+
+
+# One window, and every element of it.
+
+
+@dataclass(frozen=True)
+class Sight:
+    """The elements of an array on which one window lies; of a gradient those that one pixel collects from."""
+
+    name: str
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows) * len(self.columns)
+
+    @property
+    def places(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The row and the column of each, those of a row together."""
+        return np.repeat(self.rows, len(self.columns)), np.tile(self.columns, len(self.rows))
+
+
+def sight(problem: Any, pick: Pick) -> Sight:
+    """One of those that have the most elements: in `x`, or in `grad_output` where there is one."""
+    backward = "grad_output" in problem.arrays()
+    axes = (problem.forward if backward else problem).axes
+    rows, columns = (_along(axis, backward, pick) for axis in axes)
+    return Sight("grad_output" if backward else "x", rows, columns)
+
+
+def _along(axis: Window, backward: bool, pick: Pick) -> tuple[int, ...]:
+    """What a window takes of an axis; backward, the windows that take one element of it."""
+    seen = np.zeros((axis.count, axis.length), bool)
+    window, tap = np.nonzero(axis.inside)
+    seen[window, axis.positions[window, tap]] = True
+    seen = seen.T if backward else seen
+    held = seen.sum(axis=1)
+    one = pick.one_of(np.flatnonzero(held == held.max(initial=0)).tolist())
+    return tuple(np.flatnonzero(seen[one]).tolist())
+
+
+def filled_in(problem: Op, name: str) -> Op:
+    """With ones for the zeros of whatever is multiplied with this array: what is skipped there is no fault."""
+    others = {other: array for other, array in problem.arrays().items() if other not in (name, "x", "bias")}
+    ones = {other: np.where(array == 0, np.ones((), array.dtype), array) for other, array in others.items()}
+    return problem.but(**ones)
+
+
+def side_by_side(problem: Op, image: int, times: int) -> Op:
+    """A batch of the same image again and again."""
+    one = problem.image(image)
+    batch = {name: array for name, array in one.arrays().items() if name in ("x", "grad_output")}
+    return one.but(**{name: np.repeat(array, times, axis=0) for name, array in batch.items()})

@@ -324,3 +324,27 @@ class ClearsWhatIsNotFinite(Slope):
 
     def slope(self, x: Array, g: Array) -> Array:
         return np.where((x > 0) & np.isfinite(g), g, 0)
+
+
+@broken(
+    conv2d_backward="what_is_not_finite_passes_every_tap", avg_pool2d_backward="what_is_not_finite_passes_every_tap"
+)
+class GivesNothingInfiniteToTheLastTap(Gradients):
+    """What is not finite is not given to the pixel under the last tap of its window."""
+
+    def wrong(self, problem: Any, right: Any) -> Any:
+        if problem.name not in ("conv2d_backward", "avg_pool2d_backward"):
+            return right
+        finite = np.isfinite(wide(problem.grad_output))
+        without = self.of(problem, grad_output=np.where(finite, problem.grad_output, 0).astype(problem.dtype))
+
+        def kept(grad_x: Any) -> Any:
+            made, other = np.array(grad_x), without[0] if isinstance(without, tuple) else without
+            rows, columns = problem.forward.axes
+            for n, _, i, j in np.argwhere(~finite):
+                if rows.inside[i, -1] and columns.inside[j, -1]:
+                    at = n, slice(None), rows.positions[i, -1], columns.positions[j, -1]
+                    made[at] = other[at]
+            return made
+
+        return first(right, kept)

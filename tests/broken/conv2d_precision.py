@@ -94,6 +94,16 @@ class SpreadsNaNAlongTheRow(Right):
         return np.where(np.isnan(y).any(axis=3, keepdims=True), np.asarray(np.nan, y.dtype), y)
 
 
+@broken(conv2d="what_is_not_finite_passes_every_tap")
+class SkipsAnInfinityUnderTheLastTap(RightConv2d):
+    """The last tap, which is computed apart, takes an infinity for padding."""
+
+    def seen(self, problem: Any) -> Array:
+        seen = super().seen(problem)
+        seen[..., -1, -1] = np.where(np.isinf(seen[..., -1, -1]), 0, seen[..., -1, -1])
+        return seen
+
+
 @broken(conv2d="no_channels")
 class LeavesTheEmptySumUnwritten(Right):
     """Without channels the output is never written."""

@@ -132,3 +132,16 @@ class FlattensToMatrices(Repairs):
     def repaired(self, problem: Any) -> Any:
         x, kernel = (a.reshape(-1, a.shape[-1]) for a in (problem.x, problem.kernel))
         return problem.but(x=x, kernel=kernel)
+
+
+@broken(convolve2d="what_is_not_finite_passes_every_tap")
+class TakesNaNUnderTheLastTapAsZero(Right):
+    """The last tap, which is computed apart, takes NaN for a missing number."""
+
+    def convolve2d(self, problem: Any) -> Any:
+        problem.validate()
+        kernel = wide(problem.kernel)[::-1, ::-1]
+        around = np.pad(wide(problem.x), [(n // 2, n // 2) for n in kernel.shape])
+        seen = np.array(np.lib.stride_tricks.sliding_window_view(around, kernel.shape))
+        seen[..., -1, -1] = np.where(np.isnan(seen[..., -1, -1]), 0, seen[..., -1, -1])
+        return rounded(np.tensordot(seen, kernel, 2), problem)

@@ -368,6 +368,16 @@ class TakesNaNAsZero(Right):
         return self.answer(problem.but(x=np.where(np.isnan(problem.x), 0, problem.x).astype(problem.dtype)))
 
 
+@broken(locally_connected2d="what_is_not_finite_passes_every_tap")
+class TakesNaNUnderTheFirstTapAsZero(RightLocallyConnected2d):
+    """The sum starts with the first product unless that is NaN, and at zero then."""
+
+    def seen(self, problem: LocallyConnected2d) -> Array:
+        seen = super().seen(problem)
+        seen[..., 0, 0] = np.where(np.isnan(seen[..., 0, 0]), 0, seen[..., 0, 0])
+        return seen
+
+
 @broken(locally_connected2d="nan_reaches_no_other_unit")
 class MultipliesByABandedMatrix(Right):
     """The layer as one matrix with zeros wherever a unit does not look, which NaN and infinities show."""

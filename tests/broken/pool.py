@@ -245,6 +245,16 @@ class ComparesWithNaN(RightPool):
         return best
 
 
+@broken(max_pool2d="what_is_not_finite_passes_every_tap", avg_pool2d="what_is_not_finite_passes_every_tap")
+class LeavesNaNUnderTheLastTapOut(RightPool):
+    """The last tap of a window, which is read apart, takes NaN for padding."""
+
+    def seen(self, problem: Any, outside: float) -> Array:
+        seen = super().seen(problem, outside)
+        seen[..., -1, -1] = np.where(np.isnan(seen[..., -1, -1]), outside, seen[..., -1, -1])
+        return seen
+
+
 @broken(max_pool2d="nan_propagates")
 class IgnoresNaN(RightPool):
     """NaN never wins, and nothing declares it."""
