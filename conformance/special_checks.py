@@ -69,7 +69,7 @@ def _reaches_no_further(case: Case, spoilt: Op, spread: Spread, clean: dict[str,
     reached = spread.reach(spoilt.declared(case.backend.conventions))
     for output, answer in case.answers(spoilt).items():
         found, due = np.asarray(answer, np.float64), reached[output]
-        bad = ~_may_be(found, clean[output], due)
+        bad = ~_may_be(found, clean[output], due, case.smallest)
         if case.transforms:  # what a transform adds and subtracts is spoilt too
             bad &= ~due.as_before
         if bad.any():
@@ -80,9 +80,12 @@ def _reaches_no_further(case: Case, spoilt: Op, spread: Spread, clean: dict[str,
             raise violation
 
 
-def _may_be(found: Array, clean: Measured, reached: Reach) -> Mask:
+def _may_be(found: Array, clean: Measured, reached: Reach, smallest: float) -> Mask:
+    """`smallest`: below it numbers may have become zero. A maximum may be one, where minus infinity took the place of
+    the largest."""
     with np.errstate(invalid="ignore"):
         same = (found == reached.due) | (np.isnan(found) & np.isnan(reached.due))
+        same |= (found == 0) & (np.abs(reached.due) < smallest)
         unmoved = (found == clean.value) | (np.abs(found - clean.value) <= 2 * clean.tolerance)
     return np.asarray(
         reached.anything
