@@ -129,7 +129,7 @@ def _edge(clause: Clause) -> Callable[..., Op]:
         return cls.behind(forward, pick.data(max(cls.terms(forward), 1)))
 
     made.__doc__ = f"Gradients of what is legal in the forward operation: {clause.text}"
-    return edge("BWD-02", clause.level)(made)
+    return edge("BWD-02", clause.level, clause.may_refuse)(made)
 
 
 # Gradients that are sums of products.

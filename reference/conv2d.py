@@ -85,7 +85,7 @@ class Conv2d(Op):
     def multiply(self, x: Array, weight: Array) -> Array:
         """The sums of products without the bias, as one matrix product per image and group."""
         g, k = self.groups, weight.shape[0]
-        filters = weight.reshape(g, k // g, -1) if weight.size else np.zeros((g, k // g, 0))
+        filters = weight.reshape(g, k // g, int(np.prod(weight.shape[1:])))
         return np.asarray(np.matmul(filters, self.columns(x))).reshape(x.shape[0], *self.output_shape()[1:])
 
     def products(self) -> Array:
@@ -101,7 +101,7 @@ class Conv2d(Op):
             return super().truth()
         g, k = self.groups, self.weight.shape[0]
         seen = self.columns(as_float(self.x)).transpose(0, 1, 3, 2)[:, :, None]  # (N, g, 1, I*J, taps)
-        filters = as_float(self.weight).reshape(g, k // g, 1, -1)
+        filters = as_float(self.weight).reshape(g, k // g, 1, int(np.prod(self.weight.shape[1:])))
         bias = None if self.bias is None else as_float(self.bias).reshape(g, k // g, 1)
         hi, lo = exact_dot(seen, filters, bias)
         return hi.reshape(self.output_shape()), lo.reshape(self.output_shape())

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .examples import ANIMATION, COUNTING, CROSS, image, output
-from .laws import small
+from .laws import small, without_pixels
 from .op import STRICT, edge, example
 from .pick import Pick
 
@@ -249,3 +249,20 @@ def no_channels(cls: type[Conv2d], pick: Pick) -> Conv2d:
     problem = cls.draw(pick)
     k = problem.weight.shape[0]
     return problem.but(x=problem.x[:, :0], weight=problem.weight[: max(k, 1), :0], groups=1)
+
+
+@edge("GEN-23", STRICT, may_refuse=True)
+def no_filters(cls: type[Conv2d], pick: Pick) -> Conv2d:
+    """No filters may be refused; accepted, they give images without channels, of the usual size."""
+    problem = cls.draw(pick)
+    return problem.but(weight=problem.weight[:0], bias=None if problem.bias is None else problem.bias[:0])
+
+
+@edge("GEN-23, CONV-15", STRICT, may_refuse=True)
+def no_pixels(cls: type[Conv2d], pick: Pick) -> Conv2d:
+    """Images without rows or columns, around which there are zeros enough for a window, may be refused; accepted, they
+    give the bias, or zero."""
+    problem = cls.draw(pick)
+    axis = pick.integer(0, 1)
+    x, padding = without_pixels(problem.x, axis, problem.padding, problem.axes[axis].span)
+    return problem.but(x=x, padding=padding, padding_mode="zeros")

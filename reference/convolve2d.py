@@ -80,6 +80,8 @@ class Convolve2d(Op):
         return self.x.shape
 
     def multiply(self, x: Array, kernel: Array) -> Array:
+        if not x.size:
+            return np.zeros(x.shape)
         a, b = kernel.shape[0] // 2, kernel.shape[1] // 2
         around = np.pad(x, ((a, a), (b, b)))
         seen = np.lib.stride_tricks.sliding_window_view(around, kernel.shape)
@@ -89,7 +91,7 @@ class Convolve2d(Op):
         return self.multiply(as_float(self.x), as_float(self.kernel))
 
     def truth(self) -> tuple[Array, Array]:
-        if self.dtype != np.float64:
+        if self.dtype != np.float64 or not self.x.size:
             return super().truth()
         a, b = self.kernel.shape[0] // 2, self.kernel.shape[1] // 2
         around = np.pad(as_float(self.x), ((a, a), (b, b)))
@@ -215,6 +217,12 @@ class Convolve2d(Op):
         """One pixel under a kernel larger than it meets the kernel's centre."""
         problem: Convolve2d = cls.draw(pick)
         return problem.but(x=problem.x[:1, :1])
+
+    @edge("GEN-23", STRICT, may_refuse=True)
+    def no_pixels(cls: Any, pick: Pick) -> Convolve2d:
+        """An image without rows or columns may be refused; accepted, it gives one of the same size."""
+        problem: Convolve2d = cls.draw(pick)
+        return problem.but(x=np.array(pick.one_of((problem.x[:0], problem.x[:, :0])), order="C"))
 
     @edge("CONV-10")
     def a_kernel_larger_than_the_image(cls: Any, pick: Pick) -> Convolve2d:

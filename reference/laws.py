@@ -11,6 +11,7 @@ from .pick import Pick
 from .rounding import format_of
 
 Tensor = npt.NDArray[Any]
+Padding = tuple[tuple[int, int], tuple[int, int]]
 
 
 def small(array: Tensor) -> Tensor:
@@ -60,3 +61,12 @@ def zero_stuffed(array: Tensor, steps: tuple[int, int]) -> Tensor:
     out = np.zeros((*lead, (h - 1) * steps[0] + 1, (w - 1) * steps[1] + 1), array.dtype)
     out[..., :: steps[0], :: steps[1]] = array
     return out
+
+
+def without_pixels(x: Tensor, axis: int, padding: Padding, least: int) -> tuple[Tensor, Padding]:
+    """Images without rows (axis 0) or columns (1), and padding that is no less than before and at least so long."""
+    sides = list(padding)
+    before, after = sides[axis]
+    sides[axis] = (before, max(after, least - before))
+    empty = x[:, :, :0] if axis == 0 else x[..., :0]
+    return np.array(empty, order="C"), (sides[0], sides[1])

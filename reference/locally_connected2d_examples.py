@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from .conv2d_parts import NONE, contiguous
 from .examples import COUNTING, image, output
+from .laws import without_pixels
 from .op import STRICT, edge, example
 from .pick import Pick
 
@@ -133,3 +134,20 @@ def no_channels(cls: type[LocallyConnected2d], pick: Pick) -> LocallyConnected2d
     """Images without channels may be refused; accepted, they give the empty sum: the bias, or zero."""
     problem = cls.draw(pick)
     return problem.but(x=problem.x[:, :0], weight=problem.weight[:, :, :, :0])
+
+
+@edge("GEN-23", STRICT, may_refuse=True)
+def no_filters(cls: type[LocallyConnected2d], pick: Pick) -> LocallyConnected2d:
+    """No filters may be refused; accepted, they give images without channels, of the usual size."""
+    problem = cls.draw(pick)
+    return problem.but(weight=problem.weight[:, :, :0], bias=None if problem.bias is None else problem.bias[:0])
+
+
+@edge("GEN-23, CONV-15", STRICT, may_refuse=True)
+def no_pixels(cls: type[LocallyConnected2d], pick: Pick) -> LocallyConnected2d:
+    """Images without rows or columns, around which there are zeros enough for a window, may be refused; accepted, they
+    give the biases, or zero."""
+    problem = cls.draw(pick)
+    axis = pick.integer(0, 1)
+    x, padding = without_pixels(problem.x, axis, problem.padding, problem.axes[axis].span)
+    return problem.fitted(x=x, padding=padding)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .examples import image, output
-from .laws import combined, enlarged, parts
+from .laws import combined, enlarged, parts, without_pixels
 from .op import STRICT, Run, Sides, edge, example, law
 from .pick import Pick
 
@@ -158,3 +158,18 @@ def one_pixel_far_from_the_border(cls: type[Pad2d], pick: Pick) -> Pad2d:
     x = enlarged(problem.x, 1, 1)[:, :, :1, :1]
     sides = tuple((pick.integer(2, 4), pick.integer(2, 4)) for _ in range(2))
     return problem.but(x=np.array(x, order="C"), padding=sides, mode=pick.one_of(("zeros", "replicate")))
+
+
+@edge("GEN-23", STRICT, may_refuse=True)
+def no_channels(cls: type[Pad2d], pick: Pick) -> Pad2d:
+    """Images without channels may be refused; accepted, they give images of the padded size without channels."""
+    problem = cls.draw(pick)
+    return problem.but(x=np.array(problem.x[:, :0], order="C"))
+
+
+@edge("GEN-23, PAD-01", STRICT, may_refuse=True)
+def no_pixels(cls: type[Pad2d], pick: Pick) -> Pad2d:
+    """Images without rows or columns, padded with zeros, may be refused; accepted, they give zeros alone."""
+    problem = cls.draw(pick)
+    x, padding = without_pixels(problem.x, pick.integer(0, 1), problem.padding, 1)
+    return problem.but(x=x, padding=padding, mode="zeros")

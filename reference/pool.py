@@ -298,6 +298,13 @@ def an_empty_batch(cls: Any, pick: Pick) -> Pool:
     return problem.but(x=problem.x[:0])
 
 
+@edge("GEN-23", STRICT, may_refuse=True)
+def no_channels(cls: Any, pick: Pick) -> Pool:
+    """Images without channels may be refused; accepted, they give an output without channels, of the usual size."""
+    problem = cls.draw(pick)
+    return problem.but(x=np.array(problem.x[:, :0], order="C"))
+
+
 @edge("MAXP-01, AVGP-01")
 def one_pixel(cls: Any, pick: Pick) -> Pool:
     """An image of one pixel under a window of one pixel."""

@@ -248,7 +248,7 @@ class RefusesNegativeSteps(Right):
     instance_norm2d="an_empty_batch",
     pixel_group_norm="an_empty_batch",
     local_response_norm="an_empty_batch",
-    conv2d_backward="an_empty_batch no_channels",
+    conv2d_backward="an_empty_batch",
     linear_backward="an_empty_batch no_inputs",
     relu_backward="an_empty_array",
     avg_pool2d_backward="an_empty_batch",
@@ -268,6 +268,35 @@ class FlattensTheImages(Right):
         if not x.size:
             raise ValueError("cannot reshape array of size 0 into unknown shape")
         return super().answer(problem)
+
+
+@broken(
+    convolve2d="no_pixels",
+    pad2d="no_channels",
+    conv2d="no_filters",
+    locally_connected2d="no_filters",
+    max_pool2d="no_channels",
+    avg_pool2d="no_channels",
+    linear="no_outputs",
+    conv2d_backward="no_channels no_filters no_pixels",
+    linear_backward="no_inputs no_outputs",
+    avg_pool2d_backward="no_channels",
+    max_pool2d_backward="no_channels",
+)
+class GivesOneElementAtLeast(Right):
+    """An axis of length 0 comes back with length 1, where images are accepted that have none."""
+
+    def answer(self, problem: Op) -> Any:
+        return each(super().answer(problem), lambda y: y if y.size else np.zeros(np.maximum(y.shape, 1), y.dtype))
+
+
+@broken(pad2d="no_pixels", conv2d="no_pixels", locally_connected2d="no_pixels")
+class StartsAtThePixels(Right):
+    """The output is written from the first pixel on, and not at all where there is none."""
+
+    def answer(self, problem: Op) -> Any:
+        y = super().answer(problem)
+        return y if min(problem.arrays()["x"].shape[2:]) else np.full_like(y, 1e30)
 
 
 @broken(every="within_the_bound")
