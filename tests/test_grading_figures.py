@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import platform
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from convspec.adapters import load
+from convspec.conformance.grading import Grade
 from convspec.conformance.grading.__main__ import main
+from convspec.conformance.grading.figures import Graded, Grades
+from convspec.conformance.grading.page import page
 from convspec.reference.rounding import Arithmetic
 
 from . import simulated
@@ -167,7 +176,7 @@ def test_nothing_is_said_about_zeros_where_a_nan_goes_anywhere() -> None:
     assert graded(simulated.Centred, "layer_norm").zeros == {}
 
 
-# The table.
+# The table, the page, and data.
 
 
 def test_the_table() -> None:
@@ -176,3 +185,92 @@ def test_the_table() -> None:
     assert "summed in 24 bits" in " ".join(ran.output.split())
     ran = CliRunner().invoke(main, ["nupmy"])
     assert (ran.exit_code, "did you mean numpy" in ran.output) == (4, True)
+
+
+LOUD = """
+import numpy as np
+print("loaded")
+
+class Loud:
+    def relu(self, problem):
+        print("called")
+        return np.maximum(problem.x, 0)
+"""
+
+
+@pytest.mark.parametrize("isolate", ["process", "none"])
+def test_data_is_alone_on_stdout(tmp_path: Path, isolate: str) -> None:
+    (tmp_path / "loud.py").write_text(LOUD)
+    command = [sys.executable, "-m", "convspec.conformance.grading", "loud.py", "numpy", "--op=relu", "--op=linear"]
+    ran = subprocess.run(
+        [*command, "--dtype=float32", "--json=-", f"--isolate={isolate}"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    made = msgspec.json.decode(ran.stdout, type=Grades, strict=True)
+    assert made.schema == "convspec-grades/1"
+    assert made.environment["python"] == platform.python_version()
+    assert [(b.backend, [g.op for g in b.grades]) for b in made.backends] == [
+        ("loud.py", ["relu"]),
+        ("numpy", ["relu", "linear"]),
+    ]
+    linear = made.backends[1].grades[1]
+    assert (linear.grade, linear.input_bits, linear.accumulator_bits) == ("A", 24, 24)
+    assert (linear.flush, linear.zeros) == ("keeps", {"filters": "computed", "images": "computed"})
+    raw = json.loads(ran.stdout)["backends"][1]["grades"][1]
+    assert set(raw) == {field.name for field in msgspec.structs.fields(Grade)}
+
+
+def test_data_goes_to_a_file_beside_the_table_and_the_page(tmp_path: Path) -> None:
+    data, page = tmp_path / "grades.json", tmp_path / "grades.md"
+    ask = ["numpy", "--op", "relu", "--dtype", "float32", "--json", str(data)]
+    ran = CliRunner().invoke(main, ask)
+    assert ran.exit_code == 0, ran.output
+    assert "every answer" in ran.output
+    first = data.read_text()
+    assert msgspec.json.decode(first, type=Grades).backends[0].grades[0].grade == "X"
+    ran = CliRunner().invoke(main, [*ask, "--write", str(page)])
+    assert (ran.exit_code, ran.output) == (0, f"{page}\n")
+    assert data.read_text() == first
+    assert page.read_text().startswith("# Grades")
+
+
+def test_where_nothing_can_be_written_one_line_says_so(tmp_path: Path) -> None:
+    wrong = {str(tmp_path / "no" / "file"): "there is no folder", str(tmp_path): "is a folder"}
+    if Path("/dev/full").exists():
+        wrong["/dev/full"] = "cannot be written: No space left"
+    for path, why in wrong.items():
+        for option in ("--json", "--write"):
+            ran = CliRunner().invoke(main, ["numpy", "--op", "relu", "--dtype", "float32", option, path])
+            assert ran.exit_code == 4, ran.output
+            assert (ran.stderr.count("\n"), f"{option}: " in ran.stderr, why in ran.stderr) == (1, True, True), (
+                ran.stderr
+            )
+
+
+def test_all_figures_stand_on_the_page() -> None:
+    classes = ((Plain, "conv2d"), (simulated.OnePassFolded, "layer_norm"), (FlushesSome, "conv2d"))
+    made = [graded(cls, op) for cls, op in classes]
+    text = page(
+        [
+            Graded(
+                "simulated",
+                "1",
+                "cpu",
+                [*made, msgspec.structs.replace(made[0], op="linear", accumulator_bits="wider")],
+            )
+        ]
+    )
+    heading = "| operation | dtype | inputs | products | sums | radius | variance | output | subnormals | 0 x inf |"
+    lines = text.splitlines()
+    rows = lines[lines.index(heading) + 2 :]
+    assert rows[0] == "| conv2d | float32 | 24 | 24 | 24 | 0 |  |  | keeps | computed |"
+    assert rows[1] == "| layer_norm | float32 |  |  |  |  | V-C | F-1 | keeps |  |"
+    assert rows[2] == "| conv2d | float32 | 24 | 24 | 24 | 0 |  |  | inconsistent | computed |"
+    assert rows[3] == "| linear | float32 | 24 | 24 | wider | 0 |  |  | keeps | computed |"
+    grades = lines[lines.index("| operation | float32 |") + 2]
+    assert grades == "| conv2d | **A** 24 bits |", "the bits, and nothing of the sentence behind them"
+    relu = graded(FlushesCopies, "relu")
+    assert "| relu | float32 | flushes |" in page([Graded("simulated", "", "", [relu])]).splitlines()

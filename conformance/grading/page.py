@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -12,6 +11,7 @@ from convspec.conformance.session import environment
 from convspec.reference.rounding import FORMATS
 
 from .drawn import ALWAYS
+from .figures import Graded, table
 from .record import Grade
 
 # As in the docstring of Grade.
@@ -25,16 +25,6 @@ KEY = {
     "D": "wrong",
     "-": "nothing found: refused, or no answer",
 }
-
-
-@dataclass(frozen=True)
-class Graded:
-    """A backend as it was typed, and its grades."""
-
-    backend: str
-    version: str
-    device: str
-    grades: list[Grade]
 
 
 def page(done: list[Graded]) -> str:
@@ -54,7 +44,14 @@ and variance how a normalization sums them. `convspec grade BACKEND` does the sa
 FIGURES = """
 Next to a grade stand the bits in which sums are kept, `wide` if more than can be seen; for normalizations whether the
 variance is taken in two passes (V-A), with a running mean (V-B) or in one (V-C), and whether the output is centred
-(F-0) or `x*a + b` (F-1). A grade in **bold** is less than what the backend declares."""
+(F-0) or `x*a + b` (F-1). A grade in **bold** is less than what the backend declares. float32 that is made of several
+shorter numbers (bf16x3, 3xTF32) passes as float32, A-.
+
+The second table has all figures: the bits of the inputs that arrive in a product, of products, and of sums, `wider` if
+more than the dtype has; how many rows or columns off a large number spoils outputs; the class of the variance, with S16
+where mean and deviation are kept in 16 bits; the form of the output; what becomes of subnormal numbers (inconsistent:
+now kept, now flushed, which agrees with no declaration); and of zero times infinity, in filters, images and padding,
+where it is not computed but skipped. The last is no part of the grade."""
 
 TAIL = """
 Libraries choose their kernels by the processor: another machine may show other grades. `make grades` writes this page.
@@ -89,6 +86,8 @@ def _backend(graded: Graded) -> Iterator[str]:
     for op in dict.fromkeys(made.op for made in graded.grades):
         of = {made.dtype: _cell(made) for made in graded.grades if made.op == op}
         yield f"| {op} | {' | '.join(of.get(dtype, '') for dtype in dtypes)} |"
+    figures = list(table(graded))
+    yield from ("", *figures) if figures else ()
     remarks: dict[str, list[str]] = {}
     for made in graded.grades:
         if _remarkable(made):
@@ -101,7 +100,8 @@ def _backend(graded: Graded) -> Iterator[str]:
 def _cell(made: Grade) -> str:
     """The grade, and the figure that goes with it."""
     grade = made.grade if made.agrees or made.grade == "-" else f"**{made.grade}**"
-    sums = "wide" if ", summed in more" in made.found else made.found.partition(", summed in ")[2].removesuffix(ALWAYS)
+    summed = made.found.removesuffix(ALWAYS).partition(", summed in ")[2].partition(";")[0]
+    sums = "wide" if summed.startswith("more") else summed
     parts = [grade, sums or _sums(made), made.variance, made.output_form, made.statistics]
     return " ".join(part for part in parts if part)
 
