@@ -12,7 +12,8 @@ from convspec.reference.rounding import Arithmetic, dtype_named, format_of
 from .ask import Silent
 from .drawn import ALWAYS, SHORTEST, judged
 from .emulation import emulation
-from .form import Form, forms
+from .form import Form
+from .geometries import forms
 from .neighbours import probe_neighbours
 from .products import bits, probe_products
 from .record import Grade

@@ -8,7 +8,7 @@ from convspec.reference.rounding import Arithmetic
 
 from .dots import grade_dots
 from .drawn import ALWAYS, grade_drawn
-from .form import forms
+from .geometries import forms
 from .norms import grade_norm
 from .pools import grade_pool
 from .record import Grade

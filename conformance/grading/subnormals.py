@@ -34,7 +34,7 @@ from convspec.reference import (
 from convspec.reference.rounding import dtype_named, format_of
 
 from .ask import Silent, ask
-from .form import forms
+from .geometries import forms
 
 Tensor = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]

@@ -13,7 +13,8 @@ from convspec.reference import Op
 from convspec.reference.rounding import dtype_named
 
 from .ask import Silent, ask
-from .form import Form, forms
+from .form import Form
+from .geometries import forms
 
 Tensor = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
