@@ -111,7 +111,7 @@ class UsesOneStride(RightConv2d):
         return rows.positions, columns.positions + more
 
 
-@broken(conv2d="a_stride_beyond_the_filter stride_is_subsampling")
+@broken(examples=60, conv2d="a_stride_beyond_the_filter stride_is_subsampling")
 class StridesNoFurtherThanTheFilter(RightConv2d):
     """A stride longer than the filter is taken as long as the filter; the size is right."""
 
