@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convspec.reference import Op
+from convspec.reference import Conv2dBackward, LinearBackward, Op
+from convspec.reference.backward import values
 
 Tensor = npt.NDArray[Any]
 Array = npt.NDArray[np.float64]
@@ -40,7 +41,10 @@ class Form:
 
     def reference(self, a: Tensor, b: Tensor) -> Array:
         """The output in float64."""
-        return self.build(a.astype(np.float64), b.astype(np.float64)).references()[self.output]
+        problem = self.build(a.astype(np.float64), b.astype(np.float64))
+        if isinstance(problem, Conv2dBackward | LinearBackward):  # the other gradients are not asked for
+            return values({self.output: problem.gradients[self.output]})[self.output]
+        return problem.references()[self.output]
 
     def magnitude(self, a: Tensor, b: Tensor) -> Array:
         """The sum of the absolute products of every output."""

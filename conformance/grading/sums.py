@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from convspec.adapters import Backend
 from convspec.reference import AvgPool2d
-from convspec.reference.rounding import format_of
+from convspec.reference.rounding import Arithmetic, format_of
 
 from .ask import ask
 from .form import Form
@@ -121,6 +121,10 @@ def _climb(right: Callable[[int], bool], dtype: Any, headroom: int = 1) -> float
     if right(most):
         return math.inf
     low, high = 0, most  # right at low, wrong at high
+    for p in (Arithmetic.ieee(dtype).acc.p, form.p):  # mostly it is one of these
+        for k in (p - 1, p):
+            if low < k < high:
+                low, high = (k, high) if right(k) else (low, k)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if right(middle) else (low, middle)
