@@ -443,7 +443,8 @@ def test_real_backends_are_right(name: str) -> None:
 
 
 def test_torch_is_right() -> None:
-    """But for what it declares, such as that products of bfloat16 are flushed, which not every processor does."""
+    """But for what it declares, such as that products of bfloat16 are flushed, which not all processors do. Where one
+    does, large fully connected layers are flushed and small ones are not, which nothing can declare."""
     pytest.importorskip("torch")
     backend = load("torch")
     for op in OPS:
@@ -456,7 +457,10 @@ def test_torch_is_right() -> None:
                 continue
             relaxed = backend.arithmetic(op.name, dtype).name != "ieee"
             assert made.grade in (("A-", "A", "X") if relaxed else ("A", "X")), made
-            assert made.agrees, made
+            if (op.name, dtype) in (("linear", "bfloat16"), ("linear_backward", "bfloat16")):
+                assert made.agrees == (made.flush != "inconsistent"), made
+            else:
+                assert (made.agrees, made.flush == "inconsistent") == (True, False), made
             assert made.flush == "keeps" or backend.arithmetic(op.name, dtype).flush_to_zero, made
 
 
