@@ -28,7 +28,7 @@ soak: .venv/full  ## ten seeds of the thorough profile on numpy, c and torch; go
 	$(BIN)/python -m benchmarks.soak
 
 grades: .venv/full  ## docs/grades.md: how exactly numpy, c and torch compute, found from outside
-	$(BIN)/python -m convspec.conformance.grading --write docs/grades.md numpy c torch
+	$(BIN)/python -m convspec.conformance.grading --write docs/grades.md numpy c torch || test $$? = 1  # 1: some fall short
 
 numerics: .venv/full  ## docs/numerics.md: its tables, measured anew
 	$(BIN)/python -m benchmarks.numerics_tables --write docs/numerics.md
