@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from convspec.reference.rounding import FORMATS
-
 from .grade import Grade, alike, where
 from .record import BackendInfo
 
@@ -35,8 +33,7 @@ def by_backend(grades: Iterable[Grade], backends: Iterable[BackendInfo]) -> list
     found = []
     for backend in backends:
         mine = {(one.op, one.dtype): one for one in made if one.backend == backend.key}
-        dtypes = [*FORMATS, *sorted({dtype for _, dtype in mine} - FORMATS.keys())]
-        dtypes = [dtype for dtype in dtypes if any(dtype == of for _, of in mine)]
+        dtypes = list(dict.fromkeys(dtype for _, dtype in mine))
         rows = [(op, [mine.get((op, dtype)) for dtype in dtypes]) for op in dict.fromkeys(op for op, _ in mine)]
         short = [Short(where(those), said) for _, said, those in alike(mine.values())]
         if mine:

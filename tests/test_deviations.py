@@ -85,6 +85,9 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "conv2d.nan_reaches_no_other_output 0": PAIRS,
     "conv2d.one_nan_touches_its_field 0": PAIRS,
     "convolve2d.one_nan_touches_its_field 0": PAIRS,
+    "conv2d.what_is_not_finite_passes_every_tap 0": PAIRS,
+    "convolve2d.what_is_not_finite_passes_every_tap 0": PAIRS,
+    "conv2d_backward.what_is_not_finite_passes_every_tap 0": PAIRS,
     "conv2d.views_equal_copies 0": INSTRUCTION,
     "conv2d.views_equal_copies 1": INSTRUCTION,
     "conv2d_backward.views_equal_copies 0": PAIRS,
@@ -138,17 +141,26 @@ class Ran:
     @classmethod
     def of(cls, script: str) -> Ran:
         names, values = dict(NAMES), []
-        for node in ast.parse(script).body:
-            if isinstance(node, ast.Expr):
-                values.append(eval(compile(ast.Expression(node.value), "case", "eval"), names))
-            else:
-                exec(compile(ast.Module([node], []), "case", "exec"), names)
+        threads = torch.get_num_threads()  # which a script may set
+        try:
+            for node in ast.parse(script).body:
+                if isinstance(node, ast.Expr):
+                    values.append(eval(compile(ast.Expression(node.value), "case", "eval"), names))
+                else:
+                    exec(compile(ast.Module([node], []), "case", "exec"), names)
+        finally:
+            torch.set_num_threads(threads)
         return cls(names, values)
 
 
 def _nan_beside_a_filter(ran: Ran) -> bool:
     """The first pixel lies under the NaN; the last under a tap that is zero, and under nothing else."""
     return bool(ran.names["x"].grad[:, 0, 0, 2].isnan().any())
+
+
+def _nan_beside_a_window(ran: Ran) -> bool:
+    """The second window, whose gradient is NaN, begins at the third pixel."""
+    return bool(ran.values[-1][0][0, 0, 0, :2].isnan().any())
 
 
 def _not_all_six(ran: Ran) -> bool:
@@ -187,6 +199,7 @@ def _not_both_62(ran: Ran) -> bool:
 
 SCRIPTS: dict[str, Callable[[Ran], bool]] = {
     "conv2d_backward.one_nan_touches_its_field 0": _nan_beside_a_filter,
+    "conv2d_backward.what_is_not_finite_passes_every_tap 0": _nan_beside_a_window,
     "conv2d.views_equal_copies 0": _not_all_six,
     "batch_norm2d.views_equal_copies 0": _infinite_if_turned,
     "dropout.views_equal_copies 0": _dropped_elsewhere,
