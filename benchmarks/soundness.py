@@ -131,9 +131,8 @@ Written by `python -m benchmarks.soundness --write {page}`, with seed {seed}. Le
 simulated on toy machines of 3 to 8 significand bits with exponents from -6 to 7, are judged against the exact truth as
 the suite judges a backend. There a bound that holds to first order only does not hold. A ratio near 1 says that the
 bound is attained; of a variance and what is made of it, the bound allows for the worst way to compute it, in one pass.
-Left out are statistics of more devices than a bound is finite for in so few bits, and gradients of max pooling that are
-flushed and added up in more bits than they are stored in: their bound does not count subnormal gradients. Last come
-wrong implementations on the same data: outputs of three bits or many terms, whose bounds say little, are among them.
+Last come wrong implementations on the same data: outputs of three bits or many terms, whose bounds say little, are
+among them.
 
 """
 

@@ -27,8 +27,6 @@ def merged_statistics(random: np.random.Generator, outputs: int) -> Iterator[Ans
         problem = _problem(random, p, max(4, outputs // 4), kind)
         due = problem.references()
         for unit in with_wider_flushed(p, random):
-            if not _says_something(problem, unit):
-                continue
             truths = truths_of(due, problem.judgements(unit.declared)) | _statistics(problem, unit)
             for way, mean, variance in _merged(problem, unit, random):
                 for output, form, actual in _made(problem, unit, random, mean, variance):
@@ -63,12 +61,6 @@ def _problem(random: np.random.Generator, p: int, channels: int, kind: str) -> A
         eps=float(random.choice((0.02, 0.1, 0.5, 2.0**-5))),
         **{name: values.astype(np.float32) for name, values in fields.items()},
     )
-
-
-def _says_something(problem: Any, unit: Machines) -> bool:
-    """Are there factors for so many roundings in so few bits? Without them the bound is infinite."""
-    shards = sum(size > 0 for size in problem.shards)
-    return max(13, 9 * (shards - 1), shards + 8) * unit.declared.unit < 1
 
 
 def _statistics(problem: Any, unit: Machines) -> dict[str, Truth]:

@@ -11,8 +11,8 @@ from convspec.reference import MaxPool2dBackward
 
 from .toy import Array, Machine, cases, drawn, toy_format
 from .toy_dots import Answer
-from .toy_gradients import gathered, places, truths_of
-from .toy_statistics import SUMS, machines
+from .toy_gradients import gathered, places, truths_of, with_wider_flushed
+from .toy_statistics import SUMS
 
 # An image of the toy format, scaled so that what is subnormal there is subnormal in float32: its values are compared
 # only, and so may be of any size.
@@ -24,8 +24,7 @@ def maxima(random: np.random.Generator, outputs: int) -> Iterator[Answer]:
     for p, kind in cases(random):
         problem, grad = _problem(random, p, outputs, kind)
         whole = np.arange(problem.x.size).reshape(problem.x.shape)
-        # Not what flushes and adds up in more bits: the bound does not count gradients that are subnormal as stored.
-        for unit in machines(p, random):
+        for unit in with_wider_flushed(p, random):
             won = problem.flushed if unit.least else problem.won
             taps = np.broadcast_to(_pixels(problem, whole), won.shape)
             index = places(taps[won], problem.x.size)

@@ -19,6 +19,7 @@ from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, opera
 from .pick import Pick
 from .rounding import FORMATS, Arithmetic, Bound
 from .sets import lost
+from .subnormal import is_subnormal
 from .window import STRETCHED, WIDE
 
 Array = npt.NDArray[np.float64]
@@ -127,7 +128,8 @@ class LocalResponseNorm(Op):
         g(n) = n*u/(1 - n*u). Its power is off by a factor of (1 - rel)^-beta at most. A logarithm and an exponential
         good to 2 ulp each, 4u, and the rounded product of the former with a rounded beta move the exponent by
         ((1+u)^6 - 1)*beta*(|ln D| - ln(1 - rel)) and the power by 4u: E = |y|*(exp(that)*(1+4u)*(1+2u) - 1). A wider
-        accumulator is rounded once at the end. Where a square or D leaves the range, nothing is demanded.
+        accumulator is rounded once at the end. Where a square or D leaves the range, nothing is demanded. A power
+        that is subnormal loses what underflow takes, times |x|; a subnormal x that may be read as zero, all of y.
 
         Zero gives zero; beta = 0, or alpha = 0 with k = 1, gives x.
         """
@@ -149,6 +151,9 @@ class LocalResponseNorm(Op):
             unit = BETTER_THAN_DOUBLE if self.dtype == np.float64 else FORMATS["float64"].unit
             error = error + (self.size + 16) * (1 + self.beta) * unit * np.abs(y) + 2 * lost(arithmetic)
             error = error + out.spacing / 2
+            error = error + np.where(d**-self.beta < 2 * acc.smallest_normal, lost(arithmetic) * np.abs(x), 0.0)
+            if arithmetic.flush_to_zero:
+                error = error + np.where(is_subnormal(self.x), np.abs(y), 0.0)
             infinite = ~(np.maximum(squares, d) < acc.largest / 2)
             error = np.where(infinite, np.inf, error)  # divided by it, zeros are left, or NaN
             overflows = infinite | ~(np.abs(y) + error < acc.largest)
