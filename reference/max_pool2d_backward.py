@@ -121,7 +121,7 @@ class MaxPool2dBackward(Backward):
         unit = BETTER_THAN_DOUBLE if self.dtype == np.float64 and not self.random else FORMATS["float64"].unit
         value = self.references()["grad_x"]
         whole = is_whole(self.grad_output)
-        light = is_subnormal(self.grad_output)[..., None, None]
+        light = g < arithmetic.out.smallest_normal
         lost = self.collected(np.where(wins & light, g, 0.0)) if arithmetic.flush_to_zero and light.any() else 0.0
         bound, exact = (
             dot_bound(value, most, terms, arithmetic, whole=whole and one, reference_unit=unit, flushed=lost)
