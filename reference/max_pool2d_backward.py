@@ -104,7 +104,8 @@ class MaxPool2dBackward(Backward):
     def judgements(self, arithmetic: Arithmetic) -> dict[str, Bound]:
         """A sum of the gradients of the windows that a pixel wins, in any order: rounding.dot_bound.
 
-        Where a pixel ties, every window counts with its whole gradient B, and a split costs two roundings more. Let k
+        Where a pixel ties, every window counts with its whole gradient B, and a split costs two roundings more, either of
+        which may underflow. Let k
         be the largest error of a tied pixel over its B. A right answer a = s + e, s a legal split and |e| <= k*B, is
         moved onto what is legal in two steps (ties.nearest), each of at most k*B: into the interval of the pixel, and
         by its part of what the component then lacks, at most the sum of the |e|. Hence 2k*B there. The moves are made
@@ -137,7 +138,11 @@ class MaxPool2dBackward(Backward):
         if not self.random:
             return {"grad_x": bound}
         tied = self.collected((self.won & (self.won.sum(axis=(4, 5), keepdims=True) > 1)) * g) > 0
-        rough = (bound.tolerance + 2 * arithmetic.unit * most) / np.where(size > 0, size, 1)
+        underflow = arithmetic.unit_factor * arithmetic.acc.spacing / 2
+        if arithmetic.flush_to_zero:
+            underflow = arithmetic.acc.smallest_normal
+        split = 2 * (arithmetic.unit * most + underflow * terms * (1 + 2 * (terms + 4) * arithmetic.unit))
+        rough = (bound.tolerance + split) / np.where(size > 0, size, 1)
         loosest = rough[tied].max(initial=0.0) + (self.x[0, 0].size + 8) * FORMATS["float64"].unit
         return {
             "grad_x": replace(
