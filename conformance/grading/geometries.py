@@ -35,6 +35,43 @@ def _conv2d(
     )
 
 
+def _convolve2d(name: str, size: tuple[int, int], kernel: tuple[int, int]) -> Form:
+    return Form(
+        name=name,
+        build=lambda x, kernel: Convolve2d(x=x, kernel=kernel),
+        a=size,
+        b=kernel,
+        rows=(),
+        spread=(24, 25),
+        space=(0, 1),
+    )
+
+
+def _linear(n: int, f: int, o: int) -> Form:
+    return Form(
+        name=f"{f} to {o}",
+        build=lambda x, weight: Linear(x=x, weight=weight),
+        a=(n, f),
+        b=(o, f),
+        rows=(0,),
+        summed=(1, 1),
+        apart=0,
+    )
+
+
+def _locally_connected2d(name: str, images: Shape, filters: Shape, **fields: Any) -> Form:
+    return Form(
+        name=name,
+        build=lambda x, weight: LocallyConnected2d(x=x, weight=weight, **fields),
+        a=images,
+        b=filters,
+        rows=(0, 1, 2),
+        summed=(1, 3),
+        apart=0,
+        space=(2, 3),
+    )
+
+
 # Many channels are one more than a multiple of four, eight or sixteen: what is left over by unrolled loops is seen too.
 # Spikes lie within seven rows and columns of a corner: in 24 outputs, as in 20 with a stride of two, distances are seen
 # beyond any tile (neighbours.LARGEST_TILE).
@@ -50,67 +87,11 @@ FORMS: dict[str, tuple[Form, ...]] = {
         _conv2d("1x5 long row", (1, 200), (7, 8, 1, 5), n=1),
         _conv2d("3x3 batch of 18", (8, 8), (4, 4, 3, 3), (24, 24), n=18, padding=1),
     ),
-    "convolve2d": (
-        Form(
-            name="3x3",
-            build=lambda x, kernel: Convolve2d(x=x, kernel=kernel),
-            a=(9, 10),
-            b=(3, 3),
-            rows=(),
-            spread=(24, 25),
-            space=(0, 1),
-        ),
-        Form(
-            name="5x7",
-            build=lambda x, kernel: Convolve2d(x=x, kernel=kernel),
-            a=(12, 13),
-            b=(5, 7),
-            rows=(),
-            spread=(24, 25),
-            space=(0, 1),
-        ),
-    ),
-    "linear": (
-        Form(
-            name="17 to 17",
-            build=lambda x, weight: Linear(x=x, weight=weight),
-            a=(6, 17),
-            b=(17, 17),
-            rows=(0,),
-            summed=(1, 1),
-            apart=0,
-        ),
-        Form(
-            name="193 to 12",
-            build=lambda x, weight: Linear(x=x, weight=weight),
-            a=(4, 193),
-            b=(12, 193),
-            rows=(0,),
-            summed=(1, 1),
-            apart=0,
-        ),
-    ),
+    "convolve2d": (_convolve2d("3x3", (9, 10), (3, 3)), _convolve2d("5x7", (12, 13), (5, 7))),
+    "linear": (_linear(6, 17, 17), _linear(4, 193, 12)),
     "locally_connected2d": (
-        Form(
-            name="3x3",
-            build=lambda x, weight: LocallyConnected2d(x=x, weight=weight, padding=AROUND),
-            a=(2, 4, 7, 8),
-            b=(7, 8, 3, 4, 3, 3),
-            rows=(0, 1, 2),
-            summed=(1, 3),
-            apart=0,
-            space=(2, 3),
-        ),
-        Form(
-            name="2x3 stride 2",
-            build=lambda x, weight: LocallyConnected2d(x=x, weight=weight, stride=(2, 2)),
-            a=(2, 5, 8, 9),
-            b=(4, 4, 3, 5, 2, 3),
-            rows=(0, 1, 2),
-            summed=(1, 3),
-            apart=0,
-            space=(2, 3),
-        ),
+        _locally_connected2d("3x3", (2, 4, 7, 8), (7, 8, 3, 4, 3, 3), padding=AROUND),
+        _locally_connected2d("2x3 stride 2", (2, 5, 8, 9), (4, 4, 3, 5, 2, 3), stride=(2, 2)),
     ),
     "conv2d_backward": (
         *conv2d_backward("3x3", (8, 9), (7, 6, 3, 3), padding=1),
