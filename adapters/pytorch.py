@@ -35,7 +35,7 @@ from convspec.reference import (
 from convspec.reference.backward import Backward
 from convspec.reference.rounding import Arithmetic, dtype_named, name_of
 
-from .errors import CannotLoad
+from .errors import CannotLoad, Unsupported
 from .sync_torch import MOST_DEVICES, DeviceLost, Devices, synchronized
 
 try:
@@ -68,6 +68,21 @@ def _ends_the_process(x: Any, weight: Any) -> bool:
         and x.shape[3] == 1
         and not (x.is_contiguous() and weight.is_contiguous())
     )
+
+
+def _is_wrong(x: Any, weight: Any, stride: int, padding: int, dilation: int) -> bool:
+    """Is this a convolution of bfloat16 images that oneDNN's kernels for matrix units (AMX) get wrong, with zeros, or
+    with what lies in memory, in outputs and in the gradients of filters? Seen with PyTorch 2.13, of integers, where
+
+    - columns are strided, of several taps, and there is one column of outputs: torch.nn.functional.conv2d of
+      ones(1, 1, 17, 2) and ones(16, 1, 1, 2) with stride (1, 2), not 2 everywhere;
+    - fewer than sixteen channels times the taps of a row are whole blocks of 32, two and more: of ones(1, 8, 5, 8) and
+      ones(1, 8, 1, 8), not 64.
+    """
+    taps, channels = weight.shape[3], weight.shape[1]
+    outputs = (x.shape[3] + 2 * padding - dilation * (taps - 1) - 1) // stride + 1
+    reduced = channels < 16 and channels * taps >= 64 and channels * taps % 32 == 0
+    return PAIRS_OF_BFLOAT16 and x.dtype is torch.bfloat16 and ((stride > 1 < taps and outputs == 1) or reduced)
 
 
 class Torch(Gradients):
@@ -172,6 +187,8 @@ class Torch(Gradients):
         down, across = problem.dilation
         if padding[1] and columns > 1 and _ends_the_process(x, weight):
             raise RuntimeError("not called: oneDNN would read beside these arrays, which may end the process")
+        if _is_wrong(x, weight, columns, padding[1], across):
+            raise Unsupported("a shape of which oneDNN's bfloat16 kernels are known to read wrong memory")
         return functional.conv2d(x, weight, bias, (rows, columns), padding, (down, across), problem.groups)
 
     def locally_connected2d(self, problem: LocallyConnected2d) -> Any:

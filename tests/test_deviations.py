@@ -16,7 +16,7 @@ import pytest
 from ml_dtypes import bfloat16
 
 from convspec import reference
-from convspec.adapters import Backend, Lost, load
+from convspec.adapters import Backend, Lost, Unsupported, load
 from convspec.conformance.case import Case, called
 from convspec.conformance.checks import all_clauses
 from convspec.conformance.compare import Violation, judge
@@ -79,6 +79,7 @@ def _pairs() -> bool:
 
 PAIRS = _pairs, "with what this processor has, oneDNN does not take bfloat16 in pairs"
 INSTRUCTION = lambda: _pairs() and _has("avx512_bf16"), "the processor lacks AVX512_BF16, or has AMX too"
+AMX = lambda: _has("amx_tile"), "seen with AMX alone"
 X86 = lambda: platform.machine() in ("x86_64", "AMD64"), "seen with oneDNN's kernels for x86 alone"
 
 NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
@@ -93,6 +94,7 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "conv2d_backward.views_equal_copies 0": PAIRS,
     "conv2d_backward.views_equal_copies 1": PAIRS,
     "conv2d_backward.one_nan_touches_its_field 0": X86,
+    "conv2d_backward.one_nan_touches_its_field 1": AMX,
 }
 
 
@@ -207,6 +209,26 @@ SCRIPTS: dict[str, Callable[[Ran], bool]] = {
     "batch_norm2d_backward.views_equal_copies 1": _nan_if_turned,
     "conv2d_backward.views_equal_copies 1": _not_both_62,
 }
+
+
+# Shapes that the adapter does not call.
+
+
+@pytest.mark.skipif(not _has("amx_tile"), reason="seen with AMX alone")
+@pytest.mark.parametrize(
+    ("x", "weight", "stride", "due"), [((1, 1, 17, 2), (16, 1, 1, 2), 2, 2), ((1, 8, 5, 8), (1, 8, 1, 8), 1, 64)]
+)
+def test_shapes_that_are_not_called_are_wrong(
+    x: tuple[int, ...], weight: tuple[int, ...], stride: int, due: int
+) -> None:
+    """And others are called."""
+    answer = torch.nn.functional.conv2d(torch.ones(x).bfloat16(), torch.ones(weight).bfloat16(), stride=(1, stride))
+    assert (answer != due).any()
+    problem = reference.Conv2d(x=np.ones(x, bfloat16), weight=np.ones(weight, bfloat16), stride=(1, stride))
+    with pytest.raises(Unsupported, match="known to read wrong memory"):
+        load("torch").subject.conv2d(problem)
+    wider = problem.but(x=np.ones((*x[:3], x[3] + stride), bfloat16), weight=problem.weight[:, :, :, :2])
+    assert (load("torch").subject.conv2d(wider).float().numpy() == wider.expected()).all()
 
 
 # Cases that cannot be run here, or are told in words.
