@@ -117,10 +117,17 @@ OF_NETWORKS: tuple[tuple[Check, str, str], ...] = (
     (answers_stay_as_they_were_given, STRICT, "GEN-10"),
 )
 
-# The checks of values try every stored row, a rare class may be in one alone, with data that each can tell most from.
+# The checks of values try every stored row, a rare class may be in one alone, with data that each can tell most from:
+# whole numbers, whose sums are exact, and others. The rows take them in turn, so that every kind is tried.
 KINDS: dict[Check, tuple[str, ...]] = {
-    exact_on_integers: (*("integers",) * 4, *("wide",) * 3, "signs", "zeros"),
-    within_the_bound: ("normal", "dominant", "normal", "cancel", "spread", "tiny"),
+    exact_on_integers: (
+        *("integers", "wide", "signs", "full", "integers", "wide", "ones", "both_wide"),
+        *("integers", "iota", "wide", "one_hot", "integers", "zeros", "wide", "signed_zeros"),
+    ),
+    within_the_bound: (
+        *("normal", "dominant", "cancel", "tiny", "spread", "normal"),
+        *("huge", "dominant", "offset", "negative", "constant"),
+    ),
 }
 
 

@@ -14,6 +14,7 @@ from convspec.reference.rounding import name_of
 from convspec.reports.drawn import Drawn
 from convspec.reports.record import FAR_FROM_RANDOM, Cases, Cell, Failure
 
+from .checks import KINDS
 from .compare import Violation
 from .cover.drawn import drawn
 from .cover.table import Classes
@@ -72,6 +73,7 @@ class Engine:
         self.expected = expected or {}
         self.fingerprints: dict[str, str] = {}
         self.classes: dict[tuple[str, str], list[Classes]] = {}  # of the problems of each operation and dtype
+        self.kinds: dict[tuple[str, str], Counter[str]] = {}  # of data of these problems
         self.tried: Counter[tuple[str, str]] = Counter()  # how far down the list of problems clauses went
         self.clock = Clock()
         self.oracle = Oracle(self.clock)
@@ -87,13 +89,21 @@ class Engine:
             self._sweeps = {key: Sweep(op, dtype, self.settings, self.clock)}
             self.fingerprints[f"{op.name} {dtype}"] = self._sweeps[key].fingerprint()
             self.classes[key] = self._sweeps[key].classes() if op.features else []
+            self.kinds[key] = self._sweeps[key].kinds(KINDS.values() if self.settings.by_kind else ())
         return self._sweeps[key]
 
     def drawn(self) -> list[Drawn]:
         """What the problems were that clauses could try, of each operation and dtype that says so."""
         triples = self.settings.profile.name == "thorough"
         return [
-            drawn(op, dtype, classes[: self.tried[op, dtype]], triples=triples)
+            drawn(
+                op,
+                dtype,
+                classes[: self.tried[op, dtype]],
+                self.kinds[op, dtype],
+                every_kind=self.settings.by_kind,
+                triples=triples,
+            )
             for (op, dtype), classes in self.classes.items()
             if classes and self.tried[op, dtype]
         ]

@@ -4,12 +4,16 @@ clauses."""
 from __future__ import annotations
 
 import hashlib
+import random
 import time
-from collections import OrderedDict
+import zlib
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
 
 import numpy as np
 
 from convspec.reference import Op
+from convspec.reference.data import KINDS
 from convspec.reference.features import classes_of
 from convspec.reference.pick import RandomPick
 from convspec.reference.rounding import Arithmetic, Bound, dtype_named, name_of
@@ -124,7 +128,7 @@ def digest(problem: Op) -> bytes:
 
 def _noted(problem: Op, pick: RandomPick) -> tuple[Op, list[int]]:
     """A problem, which now knows what kind of data it has, and the choices that it was drawn from."""
-    problem.note_kind(pick.drawn_from is not None and pick.drawn_from.unstructured)
+    problem.note_kind(bool(pick.kinds) and pick.kinds[-1].unstructured)
     return problem, pick.choices
 
 
@@ -132,7 +136,7 @@ class Sweep:
     """The list of problems of one operation and dtype: equal seeds give equal lists, whatever the backend.
 
     First come the stored rows, whose parameters hold every pair of classes (in the thorough profile every triple), with
-    values of this seed; then problems drawn at random.
+    values of this seed; then problems drawn at random, the first of them with one of each kind of data.
     """
 
     def __init__(self, op: type[Op], dtype: str, settings: Settings, clock: Clock) -> None:
@@ -144,6 +148,9 @@ class Sweep:
         self._seed = f"{settings.seed}/{op.name}/{dtype}"
         self._clock = clock
         self._drawn: list[tuple[Op, list[int]]] = []
+        self._kinds: list[tuple[str, ...]] = []  # of the data of each; of some it is no matter of choice
+        self._first = list(range(len(KINDS)))  # of the problems drawn at random the first have one of each
+        random.Random(self._seed).shuffle(self._first)
         self._of_kinds: dict[tuple[int, tuple[str, ...]], tuple[Op, list[int]]] = {}
 
     def problem(self, index: int) -> tuple[Op, list[int]]:
@@ -155,25 +162,43 @@ class Sweep:
                 if at < len(self.rows):
                     problem, pick = self._of_row(at, seed)
                 else:
-                    pick = self.pick(seed)
+                    pick = RandomPick(seed, self.dtype, self._budget, self._first)
                     problem = self.op.draw(pick)
                 self._drawn.append(_noted(problem, pick))
+                self._kinds.append(tuple(kind.name for kind in pick.kinds))
         return self._drawn[index]
 
     def _of_row(self, index: int, seed: str, kinds: tuple[str, ...] = ()) -> tuple[Op, RandomPick]:
         return cover.problem_of(self.op, self.rows[index], self.dtype, seed, kinds)
 
     def row(self, index: int, kinds: tuple[str, ...]) -> tuple[Op, list[int]]:
-        """The problem at this place in the list, if it is one of the rows, with data of these kinds."""
+        """The problem at this place in the list, if it is one of the rows, with data of these kinds in turn."""
         if index >= len(self.rows) or not kinds:
             return self.problem(index)
         key = index, kinds
         if key not in self._of_kinds:
+            turn = self._turn(index, kinds)
             with self._clock.stage("drawing"):
                 seed = f"{self._seed}/{index}/{kinds[0]}"
-                problem, pick = self._of_row(index, seed, kinds)
+                problem, pick = self._of_row(index, seed, (turn,))
                 self._of_kinds[key] = _noted(problem, pick)
         return self._of_kinds[key]
+
+    def _turn(self, index: int, kinds: tuple[str, ...]) -> str:
+        """The kind whose turn it is: the rows that choose one take them in order, from another one with every seed."""
+        self.problem(index)
+        earlier = sum(bool(had) for had in self._kinds[:index])
+        return kinds[(earlier + zlib.crc32(self._seed.encode())) % len(kinds)]
+
+    def kinds(self, in_turn: Iterable[tuple[str, ...]]) -> Counter[str]:
+        """How many problems have data of each kind, as far as clauses may try them: those of the list, and those of the
+        rows with kinds that are taken in turn."""
+        self.problem(self.whole - 1)
+        found = Counter(kind for had in self._kinds[: self.whole] for kind in set(had))
+        for kinds in in_turn:
+            rows = range(min(len(self.rows), self.whole))
+            found.update(self._turn(index, kinds) for index in rows if self._kinds[index])
+        return found
 
     def budget(self, index: int | None = None) -> int:
         """The multiplications that a problem may take: one at this place in the list, or any other."""

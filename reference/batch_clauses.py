@@ -12,6 +12,7 @@ from .measured import Measured
 from .normalize_clauses import bare, on_its_own, with_images
 from .op import STRICT, Run, Sides, edge, law, rule
 from .pick import Pick
+from .rounding import EPS
 from .running import BatchNorm
 from .sets import held, statistics
 
@@ -20,7 +21,7 @@ def _of_one_value(problem: BatchNorm, pick: Pick) -> BatchNorm:
     """A training step on one image of one pixel."""
     training = {"training": True} if held(problem) is not None else {}
     one = with_images(problem, np.array(problem.x[:1, :, :1, :1]))
-    return one.but(eps=problem.eps or 1e-5, **training)
+    return one.but(eps=problem.eps or EPS, **training)
 
 
 @rule(_of_one_value, STRICT, "BN-12")
@@ -38,7 +39,7 @@ def the_whole_batch_counts(problem: BatchNorm, run: Run, pick: Pick) -> Sides | 
         return None
     image = small(plain.x[:1])
     pixels = image.shape[2] * image.shape[3]
-    both = with_images(plain, np.concatenate([image, image + np.asarray(100, plain.dtype)])).but(eps=plain.eps or 1e-5)
+    both = with_images(plain, np.concatenate([image, image + np.asarray(100, plain.dtype)])).but(eps=plain.eps or EPS)
     v = statistics(np.asarray(image, np.float64), (0, 2, 3)).variance[:, :, 0, 0]
     due = -50 * pixels / np.sqrt(v + 2500 + both.eps)
     return run(both)[:1].sum((2, 3)), Measured(due, np.abs(due) * 2.0**-50)
@@ -87,7 +88,7 @@ def one_pixel(cls: Any, pick: Pick) -> BatchNorm:
     """Images of one pixel: the statistics are those of the images."""
     problem = cls.draw(pick)
     images = np.concatenate([problem.x[:, :, :1, :1], problem.x[:, :, -1:, -1:] + np.asarray(1, problem.dtype)])
-    return with_images(problem, images).but(eps=problem.eps or 1e-5)
+    return with_images(problem, images).but(eps=problem.eps or EPS)
 
 
 @edge("BN-01")
@@ -95,4 +96,4 @@ def one_image(cls: Any, pick: Pick) -> BatchNorm:
     """A batch of one image: the statistics are those of its pixels."""
     problem = cls.draw(pick)
     image = np.concatenate([problem.x[:1], problem.x[:1] + np.asarray(1, problem.dtype)], axis=3)
-    return with_images(problem, image).but(eps=problem.eps or 1e-5)
+    return with_images(problem, image).but(eps=problem.eps or EPS)

@@ -22,7 +22,7 @@ from .dot import as_float
 from .normalization import Errors, RunningNormalization
 from .op import Tensor, example, operation
 from .pick import Pick
-from .rounding import Arithmetic
+from .rounding import EPS, Arithmetic
 from .sets import Sets, errors, found_in
 
 Array = npt.NDArray[np.float64]
@@ -96,15 +96,15 @@ class BatchNorm2d(RunningNormalization):
 
     @example("BN-02, BN-03, BN-06, BN-07, BN-08, L085")
     def four_numbers(cls: Any, dtype: np.dtype[Any]) -> Worked:
-        """1, 2, 3, 6 have mean 3 and variance 3.5, unbiased 14/3: from mean 0 and variance 1 one step leads to 0.3 and
-        1.3666667. With eps = 0.5 the root is 2: -1, -0.5, 0, 1.5."""
+        """1, 2, 3, 6 have mean 3 and variance 3.5, unbiased 14/3: from mean 0 and variance 1 one step with momentum 1/4
+        leads to 0.75 and 1.9166667. With eps = 0.5 the root is 2: -1, -0.5, 0, 1.5."""
         x = np.array([1.0, 2, 3, 6]).reshape(1, 1, 2, 2).astype(dtype)
         y = np.array([-2.0, -1, 0, 3]).reshape(x.shape)
-        first = cls(x=x, running_mean=np.zeros(1, dtype), running_var=np.ones(1, dtype))
-        after = (np.array([0.3]), np.array([1.3666666666666667]))
+        first = cls(x=x, eps=EPS, momentum=0.25, running_mean=np.zeros(1, dtype), running_var=np.ones(1, dtype))
+        after = (np.array([0.75]), np.array([1.9166666666666667]))
         weight, bias = np.array([2.0], dtype), np.array([10.0], dtype)
         return [
-            (first, (y / np.sqrt(3.5 + 1e-5), *after)),
+            (first, (y / np.sqrt(3.5 + EPS), *after)),
             (first.but(weight=weight, bias=bias, eps=0.5, momentum=1.0), (y + 10, np.array([3.0]), np.array([14 / 3]))),
             (cls(x=x, eps=0.5), (y / 2, None, None)),
         ]

@@ -14,6 +14,7 @@ from .measured import Measured
 from .normalize_clauses import bare, on_its_own
 from .op import Op, Run, Sides, law
 from .pick import Pick
+from .rounding import EPS
 
 if TYPE_CHECKING:
     from .batch_norm2d import BatchNorm2d
@@ -70,7 +71,7 @@ def a_bias_before_it_does_not_matter(problem: BatchNorm2d, run: Run, pick: Pick)
     problem = _narrow(problem)
     conv = _filters(problem, pick)
     with_bias, without = _exact(run, conv), _exact(run, conv.but(bias=None))
-    here = on_its_own(problem.but(eps=problem.eps or 1e-5))
+    here = on_its_own(problem.but(eps=problem.eps or EPS))
     if with_bias is None or without is None or here is None:
         return None
     return run(here.but(x=with_bias)), run(here.but(x=without))
@@ -82,7 +83,7 @@ def the_size_of_filters_before_it_does_not_matter(problem: BatchNorm2d, run: Run
     problem = _narrow(problem)
     conv = _filters(problem, pick).but(bias=None)
     large, plain = _exact(run, conv.but(weight=2 * conv.weight)), _exact(run, conv)
-    here = on_its_own(problem.but(eps=problem.eps or 1e-5))
+    here = on_its_own(problem.but(eps=problem.eps or EPS))
     if large is None or plain is None or here is None:
         return None
     return run(here.but(x=large, eps=4 * here.eps)), run(here.but(x=plain))

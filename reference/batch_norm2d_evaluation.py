@@ -10,6 +10,7 @@ from .laws import parts, small
 from .measured import Measured
 from .op import STRICT, Run, Sides, edge, example, law, rule
 from .pick import Pick
+from .rounding import EPS
 from .running_clauses import before, remembering, stored
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def evaluation_uses_what_is_stored(problem: BatchNorm2d, run: Run, pick: Pick) -
 @law("BN-06, BN-09")
 def evaluation_follows_training(problem: BatchNorm2d, run: Run, pick: Pick) -> Sides | None:
     """Evaluation with the mean that a training step stored with momentum 1 gives outputs that add up to zero."""
-    here = remembering(problem.but(weight=None, bias=None, eps=problem.eps or 1e-5), momentum=1.0)
+    here = remembering(problem.but(weight=None, bias=None, eps=problem.eps or EPS), momentum=1.0)
     if here is None:
         return None
     answers, c, m = run.outputs(here), here.x.shape[1], here.sets.count
@@ -128,7 +129,7 @@ def one_value_in_evaluation(cls: Any, pick: Pick) -> BatchNorm2d:
 def a_running_variance_of_zero(cls: Any, pick: Pick) -> BatchNorm2d:
     """A channel that never varied has a running variance of zero; eps keeps its root from zero."""
     here: BatchNorm2d = evaluated(cls.draw(pick))
-    return here.but(running_var=np.zeros(here.x.shape[1], here.dtype), eps=here.eps or 1e-5)
+    return here.but(running_var=np.zeros(here.x.shape[1], here.dtype), eps=here.eps or EPS)
 
 
 @example("BN-05, L088")

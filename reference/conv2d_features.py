@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from .features import (
+    REST,
     Feature,
     along,
     axes_of,
     excluded,
     given,
     how_many,
+    left_over,
     not_along,
     not_padded,
     not_rounded_down,
@@ -97,20 +99,12 @@ def _is_met_3x3_strided(problem: Any) -> bool:
     return _taps(problem) == (3, 3) and _is_met_strided(problem)
 
 
-# Sizes that leave as much over of 4, 8 and 16, behind a block at least.
-REST = ((15, 31), (16, 32), (17, 33))
-
-
-def _left_over(sort: str, asked: Callable[[Any], bool], sizes: tuple[tuple[int, ...], ...]) -> tuple[Feature, ...]:
-    """Of channels, and of filters, in problems of a sort: one of the sizes of each line, at which loops over blocks
-    leave channels over. Kernels for filters of one group vectorize along them, and do so by taps and stride."""
-    named = {size: ",".join(map(str, line)) for line in sizes for size in line}
+def _left_over(sort: str, asked: Callable[[Any], bool], lines: tuple[tuple[int, ...], ...]) -> tuple[Feature, Feature]:
+    """Of channels, and of filters, in problems of a sort. Kernels for filters of one group vectorize along them, and do
+    so by taps and stride."""
 
     def feature(of: str, axis: int) -> Feature:
-        def left(problem: Any) -> str | None:
-            return named.get(problem.weight.shape[axis]) if asked(problem) else None
-
-        return Feature(f"{sort}.{of}", tuple(dict.fromkeys(named.values())), left, alone=True)
+        return left_over(f"{sort}.{of}", lambda p: p.weight.shape[axis] if asked(p) else None, lines)
 
     return feature("channels", 1), feature("filters", 0)
 

@@ -23,6 +23,7 @@ from .op import STRICT, Op, Padding, Pair, Run, Sides, Tensor, edge, example, la
 from .pick import Pick
 from .pixel_group_norm import PixelGroupNorm
 from .relu import Relu
+from .rounding import EPS
 from .stack import values, weights
 from .stack_laws import alike
 from .window import Window
@@ -168,7 +169,7 @@ class ConvBlock(Composition):
             normalization=normalization,
             training=normalization == "batch" and pick.flag(),
             norm_groups=pick.one_of([g for g in range(1, k + 1) if k % g == 0]),
-            eps=pick.one_of((1e-5, 0.5)),
+            eps=pick.one_of((EPS, 0.5)),
             pooling=pooling,
             window=window,
             pool_stride=(pick.integer(1, 2), pick.integer(1, 2)),

@@ -65,10 +65,7 @@ def _ones(data: Data, shape: Shape, role: str) -> Array:
 def _one_hot(data: Data, shape: Shape, role: str) -> Array:
     if role != "x":
         return _iota(data, shape, role)
-    hot = np.zeros(shape)
-    if hot.size:
-        hot.flat[int(data.random.integers(hot.size))] = 1
-    return hot
+    return _one_of_all(data, shape, np.ones(1))
 
 
 def _iota(data: Data, shape: Shape, role: str) -> Array:
@@ -93,8 +90,45 @@ def _wide(data: Data, shape: Shape, role: str) -> Array:
     bits = min(data.exact_bits - taps.bit_length(), data.format.p)
     if role == "weight":
         return _sparse_signs(data, shape, taps)
+    return _odd(data, shape, bits - 1)
+
+
+def _full(data: Data, shape: Shape, role: str) -> Array:
+    # Odd integers of all the bits that are exact, one to an output: shows inputs rounded by any number of bits.
+    if role == "bias":
+        return np.zeros(shape)
+    if role == "grad":
+        return _one_of_all(data, shape, np.ones(1))
+    if role == "weight":
+        return _sparse_signs(data, shape, 1)
+    return _odd(data, shape, min(data.exact_bits, data.format.p))
+
+
+def _both_wide(data: Data, shape: Shape, role: str) -> Array:
+    # Odd integers of half the bits in both arrays, one product to an output: shows factors that are rounded, and
+    # products that are.
+    bits = min(data.exact_bits // 2, data.format.p)
+    if role == "bias":
+        return np.zeros(shape)
+    if role == "grad":
+        return _one_of_all(data, shape, _odd(data, (1,), bits))
+    if role == "weight":
+        return np.asarray(_sparse_signs(data, shape, 1) * _odd(data, shape, bits))
+    return _odd(data, shape, bits)
+
+
+def _odd(data: Data, shape: Shape, bits: int) -> Array:
+    """Odd integers of either sign below 2^bits."""
     half = 2 ** (bits - 1)
-    return (2 * data.random.integers(-half // 2, half // 2, shape) + 1.0).reshape(shape)
+    return np.asarray(2 * data.random.integers(-half, half, shape) + 1.0)
+
+
+def _one_of_all(data: Data, shape: Shape, value: Array) -> Array:
+    """One element of an array, and zeros."""
+    hot = np.zeros(shape)
+    if hot.size:
+        hot.flat[int(data.random.integers(hot.size))] = value[0]
+    return hot
 
 
 def _sparse_signs(data: Data, shape: Shape, taps: int) -> Array:
@@ -200,5 +234,7 @@ KINDS = (
         unstructured=True,
     ),
     Kind("signed_zeros", 2, "zeros of both signs, which are equal", _signed_zeros),
+    Kind("full", 3, "all bits of a significand, one product to an output: any rounding of inputs shows", _full),
+    Kind("both_wide", 3, "factors of half the bits each: rounded factors and products show", _both_wide),
 )
 _BY_NAME = {k.name: k for k in KINDS}

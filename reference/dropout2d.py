@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import dropout_clauses, dropout_statistics, dropping, rules
-from .features import how_many, one_or_more, sizes
+from .features import batches, how_many, one_or_more, sizes
 from .laws import order
 from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, law, operation, rule
 from .pick import Pick
@@ -43,6 +43,8 @@ class Dropout2d(Op):
         *dropping.FEATURES,
         sizes("channels", lambda p: p.x.shape[1]),
         sizes("columns", lambda p: p.x.shape[3]),
+        batches("training", lambda p: p.training),
+        batches("evaluation", lambda p: not p.training),
         sizes("masks", lambda p: p.x.shape[0] * p.x.shape[1]),
     )
     chapters = (dropout_clauses, dropout_statistics)
@@ -77,7 +79,7 @@ class Dropout2d(Op):
     @classmethod
     def draw(cls, pick: Pick) -> Self:
         shape: list[int] = []
-        long = pick.one_of(("", "channels", "columns", "channels, columns"), (82, 8, 8, 2))
+        long = pick.one_of(("", "channels", "columns", "channels, columns", "images"), (76, 8, 8, 2, 6))
         for name, most in (("images", 4), ("channels", 6), ("rows", 5), ("columns", 5)):
             shape.append(pick.one_of(STRETCHED) if name in long else pick.integer(1, most, unlike=shape))
         chosen = dropping.drawn(pick)

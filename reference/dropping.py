@@ -12,7 +12,7 @@ from .features import Feature, flag
 from .measured import two_product, two_sum
 from .op import Tensor, Undetermined
 from .pick import Pick
-from .rounding import FORMATS, Arithmetic, Bound
+from .rounding import FORMATS, Arithmetic, Bound, attribute
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -142,8 +142,7 @@ def drawn(pick: Pick) -> dict[str, Any]:
     """p, training and seed of a problem: most of them in training with a p that leaves it to chance."""
     usual = (0.5, 0.25, 0.1, 0.75, 0.9, 0.875, 0.0, 1.0, None)
     p = pick.one_of((*usual, *EXTREME), (20, 12, 12, 12, 12, 4, 6, 4, 18, 2, 2, 2, 2))
-    if p is None:
-        p = pick.integer(1, 99) / 100
+    p = attribute(pick.integer(1, 99) / 100 if p is None else p)
     evaluation = pick.flag(0.15)
     bits = pick.one_of((0, 8, 32, 63), (15, 45, 25, 15))
     return {"p": p, "training": not evaluation, "seed": pick.integer(0, 2**bits - 1) if bits else 0}

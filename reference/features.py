@@ -34,10 +34,11 @@ class Feature:
 
 @dataclass(frozen=True)
 class Exclusion:
-    """A combination of classes that no valid problem has, and why."""
+    """A combination of classes that no valid problem has, and why; or one that is `left_out`: valid, but not drawn."""
 
     combination: Combination
     why: str
+    left_out: bool = False
 
 
 def excluded(*lines: tuple[str, str]) -> tuple[Exclusion, ...]:
@@ -47,6 +48,11 @@ def excluded(*lines: tuple[str, str]) -> tuple[Exclusion, ...]:
         terms = [[(name, one) for one in classes.split("|")] for name, classes in (t.split("=") for t in text.split())]
         made += [Exclusion(frozenset(terms), why) for terms in product(*terms)]
     return tuple(made)
+
+
+def left_out(*lines: tuple[str, str]) -> tuple[Exclusion, ...]:
+    """Lines as those of `excluded`, of what valid problems have, but none that is drawn: it is tried elsewhere."""
+    return tuple(replace(exclusion, left_out=True) for exclusion in excluded(*lines))
 
 
 # How many.
@@ -78,6 +84,22 @@ def sizes(name: str, of: Callable[[Any], int], wanted: tuple[int, ...] = STRETCH
     """Each of the sizes at which kernels change their ways."""
     known = {size: str(size) for size in wanted}
     return Feature(f"tile.{name}", tuple(known.values()), lambda problem: known.get(of(problem)), alone=True)
+
+
+# Sizes that leave as much over of 4, 8 and 16, behind a block at least.
+REST = ((15, 31), (16, 32), (17, 33))
+
+
+def left_over(name: str, of: Callable[[Any], int | None], lines: tuple[tuple[int, ...], ...] = REST) -> Feature:
+    """One of the sizes of each line, at which loops over blocks leave something over."""
+    named = {size: ",".join(map(str, line)) for line in lines for size in line}
+    return Feature(name, tuple(dict.fromkeys(named.values())), lambda problem: named.get(of(problem) or 0), alone=True)
+
+
+def batches(name: str, asked: Callable[[Any], bool]) -> Feature:
+    """Numbers of images of problems of a sort whose images act on each other: of the others a check puts images into
+    batches of every size."""
+    return left_over(f"{name}.images", lambda problem: problem.x.shape[0] if asked(problem) else None)
 
 
 def stratum(name: str, of: Callable[[Any], bool]) -> Feature:
@@ -178,7 +200,12 @@ def _length(window: Window) -> str:
 
 
 def _residue(window: Window) -> str | None:
-    return f"{window.slack}/{window.stride}" if 2 <= window.stride <= 4 else None
+    """What is left over behind the last window; of strides beyond four whether it is none, all that can be, or some."""
+    if window.stride == 1:
+        return None
+    if window.stride <= 4:
+        return f"{window.slack}/{window.stride}"
+    return f"{'none' if not window.slack else 'all' if window.slack == window.stride - 1 else 'some'}/5+"
 
 
 def _large(window: Window) -> str | None:
@@ -188,7 +215,10 @@ def _large(window: Window) -> str | None:
 
 
 LARGE = (6, 7, 8, 9)  # loops over taps are written out up to five, and are in blocks of eight
-_RESIDUES = tuple(f"{left}/{stride}" for stride in (2, 3, 4) for left in range(stride))
+_RESIDUES = (
+    *(f"{left}/{stride}" for stride in (2, 3, 4) for left in range(stride)),
+    *("none/5+", "some/5+", "all/5+"),
+)
 
 
 def along(axis: int, *, dilated: bool) -> tuple[Feature, ...]:

@@ -11,6 +11,7 @@ from .channel_clauses import per_channel
 from .laws import order
 from .op import STRICT, Run, Sides, edge, law, rule
 from .pick import Pick
+from .rounding import EPS
 from .sets import Normalization
 
 
@@ -63,5 +64,5 @@ def one_pixel(cls: Any, pick: Pick) -> Normalization:
     x = np.concatenate([problem.x[:, :, :1, :1]] * 2, axis=1)
     x[:, 0] += 1
     return problem.but(
-        x=x, groups=1, eps=problem.eps or 1e-5, **per_channel(problem, np.arange(x.shape[1]) % problem.x.shape[1])
+        x=x, groups=1, eps=problem.eps or EPS, **per_channel(problem, np.arange(x.shape[1]) % problem.x.shape[1])
     )

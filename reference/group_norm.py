@@ -13,6 +13,7 @@ from .layer_norm import LayerNorm
 from .normalization import NormalizationOp
 from .op import STRICT, Run, Sides, Tensor, edge, example, law, operation
 from .pick import Pick
+from .rounding import EPS
 from .sets import Sets, channel_groups
 
 Array = npt.NDArray[np.float64]
@@ -93,11 +94,11 @@ class GroupNorm(NormalizationOp):
         """Every channel is a group."""
         problem: GroupNorm = cls.draw(pick)
         x = np.concatenate([problem.x, problem.x + np.asarray(1, problem.dtype)], axis=3)
-        return problem.but(x=x, groups=problem.x.shape[1], eps=problem.eps or 1e-5)
+        return problem.but(x=x, groups=problem.x.shape[1], eps=problem.eps or EPS)
 
     @edge("GN-07", STRICT)
     def one_value_per_group(cls: Any, pick: Pick) -> GroupNorm:
         """A group of one element is its own mean: the output is the bias."""
         problem: GroupNorm = cls.draw(pick)
         x = np.array(problem.x[:, :, :1, :1], order="C")
-        return problem.but(x=x, groups=x.shape[1], eps=problem.eps or 1e-5)
+        return problem.but(x=x, groups=x.shape[1], eps=problem.eps or EPS)

@@ -12,6 +12,7 @@ from .laws import order
 from .normalization import NormalizationOp
 from .op import STRICT, Run, Sides, Tensor, edge, example, law, operation
 from .pick import Pick
+from .rounding import EPS
 from .sets import Sets, channel_groups
 
 Array = npt.NDArray[np.float64]
@@ -89,4 +90,4 @@ class InstanceNorm2d(NormalizationOp):
     def one_pixel(cls: Any, pick: Pick) -> InstanceNorm2d:
         """One pixel is its own mean: the output is the bias."""
         problem: InstanceNorm2d = cls.draw(pick)
-        return problem.but(x=np.array(problem.x[:, :, :1, :1], order="C"), eps=problem.eps or 1e-5)
+        return problem.but(x=np.array(problem.x[:, :, :1, :1], order="C"), eps=problem.eps or EPS)

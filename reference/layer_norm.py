@@ -11,6 +11,7 @@ from . import normalize, normalize_clauses, normalize_features, rules
 from .normalization import NormalizationOp
 from .op import STRICT, Run, Sides, Tensor, edge, example, law, operation, rule
 from .pick import Pick
+from .rounding import EPS
 from .sets import Sets
 from .window import WIDE
 
@@ -123,7 +124,7 @@ class LayerNorm(NormalizationOp):
         return [
             (plain, y),
             (plain.but(weight=weight.astype(dtype), bias=bias.astype(dtype)), y * weight + bias),
-            (cls(x=x), np.array([-2.0, -1, 0, 3]).reshape(x.shape) / np.sqrt(3.5 + 1e-5)),
+            (cls(x=x, eps=EPS), np.array([-2.0, -1, 0, 3]).reshape(x.shape) / np.sqrt(3.5 + EPS)),
         ]
 
     @example("LN-01, LN-02")
@@ -140,7 +141,7 @@ class LayerNorm(NormalizationOp):
         problem: LayerNorm = cls.draw(pick)
         x = problem.x.reshape(-1)[: problem.x.shape[0]].reshape(-1, 1, 1, 1)
         bias = None if problem.bias is None else problem.bias.reshape(-1)[:1].reshape(1, 1, 1)
-        return problem.but(x=x, weight=None, bias=bias, axes=3, eps=problem.eps or 1e-5)
+        return problem.but(x=x, weight=None, bias=bias, axes=3, eps=problem.eps or EPS)
 
     @edge("LN-05")
     def the_last_axis_alone(cls: Any, pick: Pick) -> LayerNorm:
@@ -149,4 +150,4 @@ class LayerNorm(NormalizationOp):
         x = np.concatenate([problem.x, problem.x + np.asarray(1, problem.dtype)], axis=-1)
         weight = None if problem.weight is None else np.resize(problem.weight, x.shape[-1:])
         bias = None if problem.bias is None else np.resize(problem.bias, x.shape[-1:])
-        return problem.but(x=x, weight=weight, bias=bias, axes=1, eps=problem.eps or 1e-5)
+        return problem.but(x=x, weight=weight, bias=bias, axes=1, eps=problem.eps or EPS)

@@ -17,7 +17,7 @@ from .laws import small
 from .normalize import FORTY_DIGITS, decimals, pair
 from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
 from .pick import Pick
-from .rounding import FORMATS, Arithmetic, Bound
+from .rounding import FORMATS, Arithmetic, Bound, attribute
 from .sets import lost
 from .subnormal import is_subnormal
 from .window import STRETCHED, WIDE
@@ -37,6 +37,9 @@ def _alpha(alpha: float) -> str:
 def _reach(size: int, c: int) -> str:
     """Is there a channel whose window lies inside, is every window cut off, or does every window see all channels?"""
     return "inside" if size <= c else "all" if (size - 1) // 2 >= c - 1 else "cut_off"
+
+
+ALPHAS = tuple(map(attribute, (1e-4, 1.0, 0.5, 0.0, 0.99)))
 
 
 @operation
@@ -78,7 +81,6 @@ class LocalResponseNorm(Op):
         ("channels=1 size=1 reach=cut_off|all", "a window of one channel is a channel"),
         ("channels=1 reach=cut_off", "every window sees the only channel"),
         ("channels=1 size=3|odd|even reach=inside", "a window of several channels is cut off"),
-        ("channels=many reach=all", "drawn windows have at most five channels on a side"),
     )
 
     def output_shape(self) -> Shape:
@@ -167,12 +169,11 @@ class LocalResponseNorm(Op):
         c = pick.one_of(STRETCHED) if pick.flag(0.25) else pick.integer(1, 7, unlike=(n,))
         h = pick.integer(1, 4, unlike=(n, c))
         w = pick.one_of(WIDE) if pick.flag(0.1) else pick.integer(1, 4, unlike=(n, c, h))
-        size = 1 + pick.one_of((2, 0, 1, 3, 4, 6, 10, 7), (30, 8, 10, 10, 25, 7, 7, 3))
+        size = 1 + pick.one_of((2, 0, 1, 3, 4, 6, 10, 7, 2 * c), (30, 8, 10, 10, 25, 7, 7, 3, 3))
         beta = pick.one_of((0.75, 0.5, 1.0, 0.0, 2.0), (50, 15, 15, 12, 8))
-        alpha = pick.one_of((1e-4, 1.0, 0.5, 0.0, 0.99), (30, 36, 18, 10, 6))
+        alpha = pick.one_of(ALPHAS, (30, 36, 18, 10, 6))
         k = pick.one_of((1.0, 2.0, 0.125), (60, 25, 15))
-        ordinary = pick.flag(0.5)
-        if ordinary or pick.dtype.itemsize == 2:
+        if pick.flag(0.5):
             x = np.random.default_rng(pick.seed()).standard_normal((n, c, h, w)).astype(pick.dtype)
         else:
             x = pick.data(size).array((n, c, h, w))

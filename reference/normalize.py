@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .dot import BETTER_THAN_DOUBLE, as_float
 from .pick import Pick
-from .rounding import FORMATS, Arithmetic, Bound, format_of
+from .rounding import EPS, FORMATS, Arithmetic, Bound, attribute, format_of
 from .sets import Array, Normalization, Sets, Shape, errors, found_in, held, lost
 from .window import STRETCHED, WIDE
 
@@ -168,7 +168,7 @@ def judgement(problem: Normalization, arithmetic: Arithmetic, off: tuple[Array, 
 
 # Drawing.
 
-EPSILONS = (1e-5, 1e-3, 0.5, 0.0, 8.0)
+EPSILONS = (EPS, attribute(1e-3), 0.5, 0.0, 8.0)
 
 
 def drawn(pick: Pick, shape: Shape, sets: Sets, affine: Shape) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def drawn(pick: Pick, shape: Shape, sets: Sets, affine: Shape) -> dict[str, Any]
         random = np.random.default_rng(pick.seed())
         values = random.standard_normal(shape)
         if sort == "small":
-            values *= np.sqrt(eps or 1e-5) * pick.one_of((1.0, 0.25, 2.0))
+            values *= np.sqrt(eps or EPS) * pick.one_of((1.0, 0.25, 2.0))
         else:
             values = (values + pick.one_of((1e1, 1e2, 1e3, 1e4))) * pick.one_of((1.0, 0.125))
         x = values.astype(pick.dtype)
@@ -203,13 +203,15 @@ def _vary(x: Tensor, sets: Sets) -> bool:
         return bool(np.all(seen.max(axis=sets.axes) - seen.min(axis=sets.axes) > least))
 
 
-LONG = ("", "group", "rows", "columns", "groups", "group, columns", "groups, columns")
+LONG = ("", "group", "rows", "columns", "groups", "group, columns", "groups, columns", "images")
 
 
 def drawn_images(op: Any, pick: Pick, *, grouped: bool) -> dict[str, Any]:
-    """Fields of a normalization of images: every set has at least two elements, and some have many."""
-    stretch = pick.one_of(LONG, (68, 9, 9, 8, 2, 2, 2))
-    n = pick.integer(1, 3)
+    """Fields of a normalization of images: every set has at least two elements, and some have many. Batches are long
+    where their images are no sets of their own; elsewhere a check puts images into batches of every size."""
+    often = (68, 9, 9, 8, 2, 2, 2)
+    stretch = pick.one_of(LONG[:-1], often) if op.has_batch else pick.one_of(LONG, (*often, 12))
+    n = pick.one_of(STRETCHED) if stretch == "images" else pick.integer(1, 3)
     count = (pick.one_of(STRETCHED) if "groups" in stretch else pick.integer(1, 3)) if grouped else 1
     size = pick.one_of(STRETCHED) if stretch.split(",")[0] == "group" else pick.integer(1, 4, unlike=(n,))
     h = pick.one_of(STRETCHED) if stretch == "rows" else pick.integer(1, 4, unlike=(n, count * size))

@@ -13,6 +13,7 @@ from .measured import Measured
 from .normalize_clauses import bare, on_its_own, spoilt, valid
 from .op import STRICT, Run, Sides, law
 from .pick import Pick
+from .rounding import EPS
 from .sets import Sets, found_in, held
 
 Array = npt.NDArray[np.float64]
@@ -132,7 +133,7 @@ def finite_inputs_give_finite_gradients(problem: Problem, run: Run, pick: Pick) 
     infinite."""
     far = pick.one_of((1e3, 1e4)) * (1e4 if problem.dtype == np.float64 else 1)
     x = (np.asarray(small(problem.x), np.float64) / 8 + far).astype(problem.dtype)
-    there = on_its_own(problem.but(x=x, grad_output=small(problem.grad_output), eps=problem.eps or 1e-5))
+    there = on_its_own(problem.but(x=x, grad_output=small(problem.grad_output), eps=problem.eps or EPS))
     if there is None:
         return None
     return np.isfinite(run.values(there)), np.ones(problem.x.shape)

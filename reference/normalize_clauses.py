@@ -11,6 +11,7 @@ from .laws import small
 from .measured import Measured
 from .op import STRICT, Run, Sides, edge, law, rule
 from .pick import Pick
+from .rounding import EPS, attribute
 from .sets import Normalization, Sets, held, statistics, vary
 
 Array = npt.NDArray[np.float64]
@@ -165,7 +166,7 @@ def finite_inputs_give_finite_outputs(problem: Normalization, run: Run, pick: Pi
     infinite."""
     far = pick.one_of((1e3, 1e4)) * (1e4 if problem.dtype == np.float64 else 1)
     x = (np.asarray(small(problem.x), np.float64) / 8 + far).astype(problem.dtype)
-    there = on_its_own(problem.but(x=x, eps=problem.eps or 1e-5))
+    there = on_its_own(problem.but(x=x, eps=problem.eps or EPS))
     if there is None:
         return None
     return np.isfinite(run.values(there)), np.ones(problem.x.shape)
@@ -179,7 +180,7 @@ def a_constant_set(cls: Any, pick: Pick) -> Normalization:
     """Where all elements are equal, the output is the bias, to the bound."""
     problem = cls.draw(pick)
     x = np.full(problem.x.shape, pick.one_of((7.0, 0.1, -1e3))).astype(problem.dtype)
-    return problem.but(x=x, eps=problem.eps or 1e-5)
+    return problem.but(x=x, eps=problem.eps or EPS)
 
 
 @edge("GEN-14, LN-09, BN-13", STRICT)
@@ -207,4 +208,4 @@ def a_tiny_eps(cls: Any, pick: Pick) -> Normalization:
     rows = np.arange(sets.rows(problem.x).size).reshape(-1, sets.count) % 5
     step = pick.one_of((2.0**-13, 0.0))  # 2^-13 and 4 times as much are normal numbers of float16
     own = {"training": True} if held(problem) is not None else {}
-    return problem.but(x=sets.whole(rows * step, problem.x.shape).astype(problem.dtype), eps=1e-8, **own)
+    return problem.but(x=sets.whole(rows * step, problem.x.shape).astype(problem.dtype), eps=attribute(1e-8), **own)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from .features import Feature, excluded, flag, given, how_many, one_or_more, sizes, stratum
+from .features import Feature, batches, excluded, flag, given, how_many, left_out, one_or_more, sizes, stratum
 from .sets import found_in, held
 from .window import WIDE
 
-ONE = "sets of one value are drawn where edges are tried"
+ONE = "sets of one value: edges have them"
 REAL = ("float32", "float64")  # of fewer digits, means far from zero leave no deviation
 
 
@@ -119,7 +119,15 @@ RUNNING = (
     Feature("statistics", ("none", "fresh", "given"), _statistics),
     stratum("statistics_far_away", _are_far),
 )
-BATCH = (*OF_IMAGES, *RUNNING, flag("training", lambda p: p.training))
+
+
+BATCH = (
+    *OF_IMAGES,
+    *RUNNING,
+    flag("training", lambda p: p.training),
+    batches("training", lambda p: p.training),
+    batches("evaluation", lambda p: not p.training),
+)
 
 
 def _evenness(problem: Any) -> str:
@@ -130,6 +138,7 @@ def _evenness(problem: Any) -> str:
 SHARDED = (
     *OF_IMAGES,
     *RUNNING,
+    batches("training", lambda p: True),
     Feature("devices", ("1", "2", "more"), lambda p: str(len(p.shards)) if len(p.shards) < 3 else "more"),
     Feature("shares", ("equal", "unequal", "empty"), _evenness),
 )
@@ -138,39 +147,52 @@ _IN_A_SET = (
     ("columns=many elements=2|few", "a row is part of a set"),
     ("rows=more columns=few elements=2", "an image is part of a set"),
 )
-NOT_IMAGES = excluded(*_IN_A_SET, ("rows=1 columns=1", ONE), ("rows=1 columns=few elements=many", "a row is a set"))
-NOT_GROUPED = excluded(
-    *_IN_A_SET,
-    ("channels=1 groups=some|each", "groups share the channels out"),
-    ("channels=1 rows=1 columns=1", ONE),
-    ("groups=each rows=1 columns=1", ONE),
-    ("groups=some elements=2 rows=more", "two channels make a set of two"),
-    ("groups=some elements=2 columns=few", "two channels make a set of two"),
-    ("groups=1 channels=many elements=2|few", "all channels make a set"),
+NOT_IMAGES = (
+    *excluded(*_IN_A_SET, ("rows=1 columns=few elements=many", "a row is a set")),
+    *left_out(("rows=1 columns=1", ONE)),
 )
-NOT_GROUPED_BY_PIXELS = excluded(
-    ("channels=1", ONE),
-    ("channels=few elements=many", "channels make a set"),
-    ("groups=1 channels=many elements=2|few", "all channels make a set"),
-    ("groups=some channels=few elements=many", "some channels make a set"),
+NOT_GROUPED = (
+    *excluded(
+        *_IN_A_SET,
+        ("channels=1 groups=some|each", "groups share the channels out"),
+        ("groups=some elements=2 rows=more", "two channels make a set of two"),
+        ("groups=some elements=2 columns=few", "two channels make a set of two"),
+        ("groups=1 channels=many elements=2|few", "all channels make a set"),
+    ),
+    *left_out(("channels=1 rows=1 columns=1", ONE), ("groups=each rows=1 columns=1", ONE)),
 )
-NOT_LAYERS = excluded(
-    ("last=many elements=2|few", "the last axis is part of a set"),
-    ("axes=1 last=1", ONE),
-    ("axes=1 last=few elements=many", "the last axis is a set"),
+NOT_GROUPED_BY_PIXELS = (
+    *excluded(
+        ("channels=1 groups=some", "groups share the channels out"),
+        ("channels=few elements=many", "channels make a set"),
+        ("groups=1 channels=many elements=2|few", "all channels make a set"),
+        ("groups=some channels=few elements=many", "some channels make a set"),
+    ),
+    *left_out(("channels=1", ONE)),
+)
+NOT_LAYERS = (
+    *excluded(
+        ("last=many elements=2|few", "the last axis is part of a set"),
+        ("axes=1 last=few elements=many", "the last axis is a set"),
+    ),
+    *left_out(("axes=1 last=1", ONE)),
 )
 _IN_A_BATCH = (
-    *_IN_A_SET,
-    ("images=more rows=more elements=2", "all images make a set"),
-    ("images=more columns=few elements=2", "all images make a set"),
-    ("images=1 rows=1 columns=1", ONE),
-    ("images=1 rows=1 columns=few elements=many", "a row is a set"),
+    *excluded(
+        *_IN_A_SET,
+        ("images=more rows=more elements=2", "all images make a set"),
+        ("images=more columns=few elements=2", "all images make a set"),
+        ("images=1 rows=1 columns=few elements=many", "a row is a set"),
+    ),
+    *left_out(("images=1 rows=1 columns=1", ONE)),
 )
-NOT_BATCH = excluded(*_IN_A_BATCH, ("training=no statistics=none", "evaluation needs them"))
-NOT_SHARDED = excluded(
+NOT_BATCH = (*_IN_A_BATCH, *excluded(("training=no statistics=none", "evaluation needs them")))
+NOT_SHARDED = (
     *_IN_A_BATCH,
-    ("devices=1 shares=unequal|empty", "one device has all images"),
-    ("elements=2 shares=unequal", "unequal shares are of three images at least"),
-    ("images=1 shares=unequal", "one device has the image, the others none"),
-    ("images=1 devices=2|more shares=equal", "one device has the image, the others none"),
+    *excluded(
+        ("devices=1 shares=unequal|empty", "one device has all images"),
+        ("elements=2 shares=unequal", "unequal shares are of three images at least"),
+        ("images=1 shares=unequal", "one device has the image, the others none"),
+        ("images=1 devices=2|more shares=equal", "one device has the image, the others none"),
+    ),
 )

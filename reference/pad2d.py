@@ -15,6 +15,7 @@ from .pick import Pick
 from .window import STRETCHED, WIDE
 
 MODES = ("zeros", "replicate", "reflect", "circular")
+ANY_LENGTH = ("zeros", "replicate")  # the modes that take any padding
 
 
 def source_index(length: int, before: int, after: int, mode: str) -> npt.NDArray[np.int64]:
@@ -89,12 +90,11 @@ def _along(axis: int) -> tuple[Feature, ...]:
 
 def _not_along(axis: int) -> tuple[Exclusion, ...]:
     a = AXES[axis]
-    one, many = "one element has no inside", "drawn paddings are at most five"
+    one = "one element has no inside"
     return excluded(
         *((f"mode=reflect {a}.{side}=once|beyond", "reflect takes at most n-1") for side in ("before", "after")),
         *((f"mode=circular {a}.{side}=beyond", "circular takes at most n") for side in ("before", "after")),
         *((f"{a}.length=1 {a}.{side}=less|mirror", one) for side in ("before", "after")),
-        *((f"{a}.length=many {a}.{side}=mirror|once|beyond", many) for side in ("before", "after")),
     )
 
 
@@ -145,14 +145,19 @@ class Pad2d(Op):
         mode = pick.one_of(MODES, (25, 25, 25, 25))
         n = pick.integer(1, 3)
         c = pick.one_of(STRETCHED) if pick.flag(0.05) else pick.integer(1, 4, unlike=(1,))
-        long = pick.one_of(("", "columns", "rows"), (88, 8, 4))
+        long = pick.one_of(("", "columns", "rows", "rows, columns"), (84, 8, 4, 4))
         sides: list[tuple[int, int]] = []
         lengths: list[int] = []
-        for name, large in (("rows", STRETCHED), ("columns", WIDE)):
+        for name, large in (("rows", STRETCHED), ("columns", WIDE if long == "columns" else STRETCHED)):
             pair = pick.integer(0, 5), pick.integer(0, 5)
             least = {"reflect": max(pair) + 1, "circular": max(pair)}.get(mode, 1)
             more = pick.integer(0, 5, unlike=(n, c, *lengths))
-            lengths.append(max(least, pick.one_of(large)) if long == name else max(least, 1) + more)
+            length = max(least, pick.one_of(large)) if name in long else max(least, 1) + more
+            if name in long and length <= max(STRETCHED):  # as much as can be mirrored, as there is, or more
+                far = length - 1, length if mode != "reflect" else 0, length + 2 if mode in ANY_LENGTH else 0
+                before, after = (pick.one_of((side, *far), (4, 1, 1, 1)) for side in pair)
+                pair = before, after
+            lengths.append(length)
             sides.append(pair)
         data = pick.data(1)
         return cls(x=data.array((n, c, *lengths)), padding=(sides[0], sides[1]), mode=mode)

@@ -28,7 +28,7 @@ class Pick(ABC):
         self.dtype = dtype
         self.budget = budget
         self.choices: list[int] = []
-        self.drawn_from: Kind | None = None  # the kind of the latest data
+        self.kinds: list[Kind] = []  # of the data that were made
 
     @abstractmethod
     def choose(self, count: int, weights: Sequence[float] | None) -> int:
@@ -60,7 +60,8 @@ class Pick(ABC):
 
     def data(self, terms: int) -> Data:
         """A source of array values, of one kind throughout; `terms` are summed in one output element."""
-        kind = self.drawn_from = KINDS[self.kind()]
+        kind = KINDS[self.kind()]
+        self.kinds.append(kind)
         return Data(kind.name, self.seed(), self.dtype, terms)
 
     def kind(self) -> int:
@@ -83,9 +84,16 @@ class RandomPick(Pick):
 
     varied = True
 
-    def __init__(self, seed: str, dtype: np.dtype[Any], budget: int) -> None:
+    def __init__(self, seed: str, dtype: np.dtype[Any], budget: int, next_kinds: list[int] | None = None) -> None:
         super().__init__(dtype, budget)
         self._random = random.Random(seed)
+        self._next_kinds = next_kinds or []  # kinds of data that come first; what is taken is taken off
+
+    def kind(self) -> int:
+        if not self._next_kinds:
+            return super().kind()
+        self.choices.append(self._next_kinds.pop())
+        return self.choices[-1]
 
     def choose(self, count: int, weights: Sequence[float] | None) -> int:
         if weights is None:

@@ -13,6 +13,7 @@ from .layer_norm import LayerNorm
 from .normalization import NormalizationOp
 from .op import STRICT, Run, Sides, Tensor, edge, example, law, operation
 from .pick import Pick
+from .rounding import EPS
 from .sets import Sets, channel_groups
 
 Array = npt.NDArray[np.float64]
@@ -89,4 +90,4 @@ class PixelGroupNorm(NormalizationOp):
     def groups_of_one_channel(cls: Any, pick: Pick) -> PixelGroupNorm:
         """A group of one channel is its own mean: the output is the bias."""
         problem: PixelGroupNorm = cls.draw(pick)
-        return problem.but(groups=problem.x.shape[1], eps=problem.eps or 1e-5)
+        return problem.but(groups=problem.x.shape[1], eps=problem.eps or EPS)

@@ -55,6 +55,15 @@ FORMATS = {
 }
 
 
+def attribute(value: float) -> float:
+    """A parameter as interfaces hold it that take float32, such as attributes of ONNX: in float64 the difference would
+    be seen, and is no fault of a kernel."""
+    return float(np.float32(value))
+
+
+EPS = attribute(1e-5)  # the usual eps
+
+
 def raised(u: float, power: int) -> float:
     """(1+u)^power - 1, for units of float64 too, of which 1 + u is 1."""
     return math.expm1(power * math.log1p(u))

@@ -16,7 +16,7 @@ from .dot import BETTER_THAN_DOUBLE, as_float
 from .normalize import FORTY_DIGITS, decimals, moments, pair
 from .op import Op, Shape
 from .pick import Pick
-from .rounding import FORMATS, Arithmetic, Bound, format_of, raised
+from .rounding import FORMATS, Arithmetic, Bound, attribute, format_of, raised
 from .sets import Array, Sets, found_in, held, lost
 
 Tensor = npt.NDArray[Any]
@@ -136,7 +136,7 @@ def judgements(problem: BatchNorm, arithmetic: Arithmetic, off: tuple[Array, Arr
 
 # Drawing.
 
-MOMENTA = (0.1, 0.5, 0.25, 0.9, 1.0, 0.0, 0.99, 0.999, 0.001)
+MOMENTA = tuple(map(attribute, (0.1, 0.5, 0.25, 0.9, 1.0, 0.0, 0.99, 0.999, 0.001)))
 
 
 def drawn(pick: Pick, x: Tensor, *, needed: bool) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from .measured import Measured, concatenate
 from .normalize_clauses import bare, on_its_own, with_images
 from .op import STRICT, Run, Sides, law, rule
 from .pick import Pick
+from .rounding import EPS
 from .running import NAMES, BatchNorm
 
 Tensor = npt.NDArray[Any]
@@ -104,7 +105,7 @@ def steps_add_up(problem: BatchNorm, run: Run, pick: Pick) -> Sides | None:
     """After three steps the running statistics are (1-a)^3 of the first, and a*(1-a)^2, a*(1-a) and a of those of the
     three batches, a being the momentum."""
     a = pick.one_of((0.5, 0.25))  # so that the powers are exact
-    here = remembering(problem, momentum=a, eps=problem.eps or 1e-5)
+    here = remembering(problem, momentum=a, eps=problem.eps or EPS)
     if here is None:
         return None
     c, step = here.x.shape[1], here
@@ -137,7 +138,7 @@ def a_doubled_batch_stores_a_smaller_variance(problem: BatchNorm, run: Run, pick
 @law("BN-02, LAW-N1")
 def stored_statistics_follow_the_data(problem: BatchNorm, run: Run, pick: Pick) -> Sides | None:
     """The mean that is stored of 2x + 3 is twice that of x plus 3, the variance four times that of x."""
-    here = remembering(problem.but(x=small(problem.x), eps=problem.eps or 1e-5), momentum=1.0)
+    here = remembering(problem.but(x=small(problem.x), eps=problem.eps or EPS), momentum=1.0)
     if here is None:
         return None
     c = here.x.shape[1]

@@ -22,7 +22,7 @@ from .laws import order
 from .normalization import Errors, RunningNormalization
 from .op import STRICT, Run, Sides, Sizes, Tensor, edge, example, law, operation
 from .pick import Pick
-from .rounding import Arithmetic
+from .rounding import EPS, Arithmetic
 from .running_clauses import remembering, stored
 from .sets import Sets
 from .shards import combined_errors, slices
@@ -77,8 +77,10 @@ class SyncBatchNorm2d(RunningNormalization):
         if len(sizes) > 1 and pick.flag(0.1):
             sizes = [0 if pick.flag() else size for size in sizes]
             sizes[0] = sizes[0] or int(not any(sizes))
+        large = pick.one_of(("", "columns", "channels", "channels, columns", "images"), (76, 10, 6, 2, 6))
+        if large == "images":
+            sizes[0] += max(pick.one_of(STRETCHED) - sum(sizes), 0)
         n = sum(sizes)
-        large = pick.one_of(("", "columns", "channels", "channels, columns"), (82, 10, 6, 2))
         c = pick.one_of(STRETCHED) if "channels" in large else pick.integer(1, 4, unlike=(n,))
         h = pick.integer(1, 3, unlike=(n, c))
         w = pick.one_of(WIDE) if "columns" in large else pick.integer(1, 3, unlike=(n, c, h))
@@ -152,4 +154,4 @@ class SyncBatchNorm2d(RunningNormalization):
         problem: SyncBatchNorm2d = cls.draw(pick)
         image = problem.x[:1, :, :1, :1]
         x = np.concatenate([image, image + np.asarray(1, problem.dtype), image])
-        return problem.but(x=x, shards=(1, 2), eps=problem.eps or 1e-5)
+        return problem.but(x=x, shards=(1, 2), eps=problem.eps or EPS)

@@ -21,6 +21,7 @@ class Drawn(msgspec.Struct, kw_only=True):
     unmet: list[str] = []  # classes that the rules allow and that no problem had
     unmet_pairs: list[str] = []  # pairs of classes alike, "a=x b=y"
     impossible: dict[str, str] = {}  # pairs that no valid problem has, and why
+    left_out: dict[str, str] = {}  # classes and pairs that valid problems have, but none that is drawn, and why
     triples: list[int] = []  # where all were wanted: how many of them were drawn, and how many the rules may allow
 
     @property
@@ -38,6 +39,7 @@ class DrawnOp:
     features: list[tuple[str, list[tuple[str, int]]]]
     pairs: str
     triples: str
+    left_out: list[tuple[str, list[str]]]  # why, and which classes and pairs
     lacking: list[tuple[str, int, list[str]]]  # dtype, how many classes and pairs were not drawn, the first of them
 
 
@@ -64,12 +66,21 @@ def _together(op: str, records: list[Drawn]) -> DrawnOp:
         features=[(feature, list(classes.items())) for feature, classes in counts.items()],
         pairs=_of((one.possible_pairs - len(one.unmet_pairs), one.possible_pairs) for one in records),
         triples=_of((seen, possible) for seen, possible in triples),
+        left_out=_by_reason(record.left_out for record in records),
         lacking=[
             (one.dtype, len(one.unmet) + len(one.unmet_pairs), [*one.unmet, *one.unmet_pairs][:SHOWN])
             for one in records
             if one.unmet or one.unmet_pairs
         ],
     )
+
+
+def _by_reason(left_out: Iterable[dict[str, str]]) -> list[tuple[str, list[str]]]:
+    found: dict[str, dict[str, None]] = {}
+    for one in left_out:
+        for name, why in one.items():
+            found.setdefault(why, {})[name] = None
+    return [(why, list(names)) for why, names in found.items()]
 
 
 def _of(counts: Iterable[tuple[int, int]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import pytest
 
 from convspec.adapters import Backend
 from convspec.conformance import cover
-from convspec.conformance.checks import clauses_of
+from convspec.conformance.checks import KINDS as OF_CHECKS
+from convspec.conformance.checks import clauses_of, exact_on_integers
 from convspec.conformance.cover.table import Table
 from convspec.conformance.engine import Engine
 from convspec.conformance.settings import PROFILES, Settings
 from convspec.conformance.sweep import Clock, Sweep
 from convspec.reference import OPS, Op
+from convspec.reference.data import KINDS
 from convspec.reference.features import classes_of
 from convspec.reference.pick import RandomPick
 from convspec.reference.rounding import FORMATS, dtype_named
@@ -68,6 +71,24 @@ def test_every_class_and_every_pair_is_drawn(op: type[Op], profile: str) -> None
         for strength in (1, 2):
             table = Table(op, strength)
             assert asked(op, dtype, table.missing(table.counts(classes))) == [], dtype
+
+
+@pytest.mark.parametrize("op", TOLD, ids=NAMES)
+def test_every_kind_of_data_is_drawn(op: type[Op]) -> None:
+    """In every dtype and with every seed, and most are in the rows as well, with which whole numbers are exact."""
+    for dtype in FORMATS:
+        for seed in range(3):
+            ours = sweep(op, dtype, "default", seed)
+            alone = ours.kinds(())
+            assert [kind.name for kind in KINDS if not alone[kind.name]] == [], (dtype, seed)
+            assert sum(ours.kinds(OF_CHECKS.values()).values()) >= sum(alone.values())
+
+
+def test_rows_take_kinds_in_turn() -> None:
+    ours, kinds = sweep(OPS[2], "float32", "default"), OF_CHECKS[exact_on_integers]
+    taken = Counter(ours._turn(index, kinds) for index in range(len(ours.rows)))
+    assert set(taken) == set(kinds)
+    assert ours.row(0, kinds)[0].summary() == ours.problem(0)[0].summary()  # other values of the same parameters
 
 
 @pytest.mark.parametrize("op", TOLD, ids=NAMES)

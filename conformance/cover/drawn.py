@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 from itertools import combinations
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convspec.reference import OPS
+from convspec.reference.data import KINDS
 from convspec.reports.drawn import Drawn
 
 from .table import Classes, Table
@@ -20,8 +22,11 @@ def table(op: str, strength: int) -> Table:
     return Table({o.name: o for o in OPS}[op], strength)
 
 
-def drawn(op: str, dtype: str, problems: list[Classes], *, triples: bool) -> Drawn:
-    """Count the classes of these problems, their pairs and, if they were wanted, their triples."""
+def drawn(
+    op: str, dtype: str, problems: list[Classes], kinds: Counter[str], *, every_kind: bool, triples: bool
+) -> Drawn:
+    """Count the classes of these problems, their pairs and, if they were wanted, their triples; the kinds of data are
+    the classes of one more feature, each of them wanted or not."""
     one, two = table(op, 1), table(op, 2)
     singles, pairs = one.counts(problems), two.counts(problems)
     asked = [k for k, f in enumerate(one.features) if not f.formats or dtype in f.formats]
@@ -36,9 +41,12 @@ def drawn(op: str, dtype: str, problems: list[Classes], *, triples: bool) -> Dra
         unmet=[name for name in one.missing(singles) if name.split("=")[0] not in silent],
         unmet_pairs=two.missing(pairs),
         impossible=two.excluded,
+        left_out=one.left_out | two.left_out,
     )
     for a, b in combinations([k for k in asked if not one.features[k].alone], 2):
         found.pairs[f"{one.features[a].name} {one.features[b].name}"] = _matrix(two, pairs, a, b)
+    found.features["data"] = {kind.name: kinds[kind.name] for kind in KINDS if every_kind or kinds[kind.name]}
+    found.unmet += [f"data={kind.name}" for kind in KINDS if every_kind and not kinds[kind.name]]
     if triples:
         three = table(op, 3)
         seen = three.counts(problems) > 0

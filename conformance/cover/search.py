@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,6 +118,22 @@ class Search:
             if had(one) >= had(best):
                 best = one
                 yield one
+
+    def extended(self, rows: Iterable[tuple[int, ...]], pairs: int, *, draws: int, steps: int) -> list[Candidate]:
+        """Rows that hold the classes and pairs which the first of the stored rows, those of the pairs, do not."""
+        kept = [self.draw(row) for row in rows]
+        pool = [*self.pool(draws), *kept]
+        met: dict[int, Mask] = {k: np.zeros_like(t.possible) for k, t in self.tables.items()}
+        for one in pool:
+            self._note(one, met)
+        held = {k: np.zeros_like(self.tables[k].possible) for k in (1, 2)}
+        for one in kept[:pairs]:
+            for k, mask in held.items():
+                mask[self.tables[k].places(one.numbers)] = True
+        for strength, mask in held.items():
+            for place in np.flatnonzero(self.tables[strength].possible & ~mask).tolist():
+                pool += [one for one in self.reach(place, strength, pool, steps) if self._note(one, met)]
+        return self._greedy((1, 2), pool, kept[:pairs], met, 10_000)[pairs:]
 
     def rows(self, *, most: int, draws: int, steps: int, tries: int) -> tuple[list[Candidate], int, list[str]]:
         """The rows, how many of them hold the pairs, and the triples that none of them holds."""

@@ -42,6 +42,7 @@ class Table:
                 places = (places[:, None] + np.array(list(self.number[k].values())) * weight).ravel()
             self.possible[places] = True
         self.excluded: dict[str, str] = {}
+        self.left_out: dict[str, str] = {}
         at = {name: k for k, name in enumerate(self.names)}
         for exclusion in op.excluded:
             given = sorted(at[f"{name}={one}"] for name, one in exclusion.combination)
@@ -50,7 +51,8 @@ class Table:
                     if self.possible[place]:
                         self.possible[place] = False
                         if len(given) == strength:
-                            self.excluded[self.name(place)] = exclusion.why
+                            told = self.left_out if exclusion.left_out else self.excluded
+                            told[self.name(place)] = exclusion.why
 
     def _at(self, ids: Iterable[int]) -> int:
         return int(np.dot(self._weights, sorted(ids)))
