@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,11 +11,12 @@ from convspec.conformance.compare import Truth, accepted
 from convspec.reference import Op
 from convspec.reference.data import KINDS
 from convspec.reference.pick import RandomPick
-from convspec.reference.rounding import Arithmetic, dtype_named, format_of, round_to
+from convspec.reference.rounding import FORMATS, Arithmetic, dtype_named, format_of, round_to
 
 from .ask import Silent, ask
 from .products import bits
 from .record import Grade
+from .sets import NORMS
 
 ALWAYS = "; every answer was the truth rounded once"
 
@@ -87,7 +88,7 @@ def _judge(problem: Op, answers: dict[str, np.ndarray], arithmetic: Arithmetic, 
         found.once &= bool(np.all((answer == due) | (np.isnan(answer) & np.isnan(due)) | bound.overflows))
         if ok.all():
             continue
-        found.wrong.append(problem)
+        found.wrong += [] if found.wrong and found.wrong[-1] is problem else [problem]
         size = np.where(np.isfinite(bound.size) & (bound.size > 0), bound.size, 2 * np.abs(hi))
         with np.errstate(invalid="ignore", divide="ignore"):
             error = (2 * np.abs((answer - hi) - lo) / size)[~ok]
@@ -95,17 +96,29 @@ def _judge(problem: Op, answers: dict[str, np.ndarray], arithmetic: Arithmetic, 
 
 
 def grade_drawn(backend: Backend, op: type[Op], dtype: str, grade: Grade, arithmetic: Arithmetic) -> None:
-    """Fill in the grade by drawn problems alone."""
-    found = judged(backend, op, dtype, arithmetic)
+    """Fill in the grade by drawn problems alone: held to the default arithmetic, and where that is not kept, to what is
+    declared."""
+    plain = plain_of(dtype, arithmetic)
+    found = judged(backend, op, dtype, plain)
     grade.geometries = [f"{found.answered} drawn problems"]
     grade.notes += sorted(set(found.silent))
     if not found.answered:
         grade.found = f"nothing: {(found.silent or [found.refusal])[0]}"
         return
+    declared = found if arithmetic == plain else judged(backend, op, dtype, arithmetic)
+    grade.agrees = not declared.wrong and not found.silent
     kept = bits(found.error, format_of(dtype).p)
     if not found.wrong:
         grade.grade, grade.level = ("X" if found.once else "A"), dtype
         grade.found = f"found {dtype}" + (ALWAYS if found.once else "")
+    elif not declared.wrong and _as_narrow(arithmetic):
+        grade.grade, grade.level = "A-", dtype
+        problems = f"{len(found.wrong)} of {found.answered} problems"
+        grade.found = (
+            f"found {dtype} no better than declared: {problems} beyond the bound of {plain.accumulator} inside"
+        )
+        if op.name.removesuffix("_backward") in NORMS:
+            grade.notes.append("no probe tells which step of a gradient is the narrow one")
     elif kept >= SHORTEST:
         grade.grade, grade.level = f"R({kept})", f"{kept} effective bits"
         grade.found = f"found {kept} effective bits, on {len(found.wrong)} of {found.answered} problems"
@@ -113,4 +126,19 @@ def grade_drawn(backend: Backend, op: type[Op], dtype: str, grade: Grade, arithm
         grade.grade, grade.level = "D", "broken"
         first = found.wrong[0]
         grade.found = f"found wrong values on {len(found.wrong)} of {found.answered} problems: {first.summary()}"
-    grade.agrees = not found.wrong and not found.silent
+
+
+def plain_of(dtype: str, arithmetic: Arithmetic) -> Arithmetic:
+    """The default arithmetic, with subnormal numbers as declared: these have a probe of their own."""
+    return replace(Arithmetic.ieee(dtype), flush_to_zero=arithmetic.flush_to_zero, name=arithmetic.name)
+
+
+def _as_narrow(arithmetic: Arithmetic) -> bool:
+    """Is everything inside declared to be as exact as the numbers of the storage, but for one bit, which truncation
+    costs? Two of a rounded input: that of an emulated format."""
+    unit = arithmetic.out.unit
+    return (
+        arithmetic.unit <= 2 * unit
+        and arithmetic.input_rounding <= 4 * unit
+        and (not arithmetic.statistics or FORMATS[arithmetic.statistics].unit <= unit)
+    )

@@ -10,6 +10,7 @@ from .dots import grade_dots
 from .drawn import ALWAYS, grade_drawn
 from .geometries import forms
 from .norms import grade_norm
+from .pool_gradients import GRADIENTS, grade_pool_gradient
 from .pools import grade_pool
 from .record import Grade
 from .sets import NORMS
@@ -27,7 +28,7 @@ def grade(backend: Backend, op: type[Op], dtype: str) -> Grade:
     arithmetic = backend.arithmetic(op.name, dtype)
     made.declared = _declared(arithmetic)
     way = grade_dots if forms(op) else grade_norm if op.name in NORMS else grade_drawn
-    way = grade_pool if op is AvgPool2d else way
+    way = grade_pool if op is AvgPool2d else grade_pool_gradient if op.name in GRADIENTS else way
     way(backend, op, dtype, made, arithmetic)
     if made.grade not in ("D", "-") and "range" not in made.notes:  # which has neither the numbers nor a say
         made.flush = flush(backend, op, dtype)

@@ -15,7 +15,7 @@ from convspec.reference.rounding import Arithmetic, dtype_named, format_of, roun
 from convspec.reference.sets import found_in
 
 from .ask import Silent, ask
-from .drawn import SHORTEST, Judged, judged
+from .drawn import SHORTEST, Judged, judged, plain_of
 from .products import bits
 from .record import Grade
 from .sets import NORMS, Fit, fit, folded, scales, whole_sets
@@ -41,7 +41,7 @@ class Seen:
 
 def grade_norm(backend: Backend, op: type[Op], dtype: str, grade: Grade, arithmetic: Arithmetic) -> None:
     """Fill in the grade."""
-    plain = replace(Arithmetic.ieee(dtype), flush_to_zero=arithmetic.flush_to_zero, name=arithmetic.name)
+    plain = plain_of(dtype, arithmetic)
     answers: list[tuple[str, Any, dict[str, Array]]] = []
     silent: list[str] = []
     for name, problem in _probes(op, dtype):

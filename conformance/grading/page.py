@@ -18,7 +18,8 @@ from .record import Grade
 KEY = {
     "X": "every answer was the truth rounded once",
     "A": "every output is as exact as its own terms allow, in the format of the arrays",
-    "A-": "as A, with a remark: narrow sums of 16-bit numbers, truncation, an emulated format, a variance in one pass",
+    "A-": "as A, with a remark: narrow sums or statistics of 16-bit numbers, truncation, an emulated format, "
+    "a variance in one pass",
     "R(b)": "as A, but in b bits: inputs, products or sums are narrower than the format",
     "B": "a large number spoils its neighbours within a tile: Winograd, tiled FFT",
     "C": "a large number spoils outputs anywhere: FFT, Strassen, shared exponents",
@@ -44,8 +45,9 @@ and variance how a normalization sums them. `convspec grade BACKEND` does the sa
 FIGURES = """
 Next to a grade stand the bits in which sums are kept, `wide` if more than can be seen; for normalizations whether the
 variance is taken in two passes (V-A), with a running mean (V-B) or in one (V-C), and whether the output is centred
-(F-0) or `x*a + b` (F-1). A grade in **bold** is less than what the backend declares. float32 that is made of several
-shorter numbers (bf16x3, 3xTF32) passes as float32, A-.
+(F-0) or `x*a + b` (F-1); their gradients have no such classes and are graded by drawn problems alone. A grade in
+**bold** is less than what the backend declares. float32 that is made of several shorter numbers (bf16x3, 3xTF32) passes
+as float32, A-.
 
 The second table has all figures: the bits of the inputs that arrive in a product, of products, and of sums, `wider` if
 more than the dtype has; how many rows or columns off a large number spoils outputs; the class of the variance, with S16

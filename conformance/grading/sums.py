@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convspec.adapters import Backend
-from convspec.reference import AvgPool2d
+from convspec.reference import AvgPool2d, Op
 from convspec.reference.rounding import Arithmetic, format_of
 
 from .ask import ask
@@ -99,6 +99,22 @@ def pooled_bits(backend: Backend, dtype: Any) -> float:
         return bool(np.all(ask(backend, problem)["y"] == small))
 
     return _climb(right, dtype, headroom=4)
+
+
+def gathered_bits(backend: Backend, gradient: Callable[[Tensor], Op], dtype: Any, share: int) -> float:
+    """The same of the gradient of pooling: of one pixel in 16 windows (1, C, 4, 4), each of which gives it a part of
+    `share` of its own gradient, so that the division is exact."""
+    orders = _orders(16)
+
+    def right(k: int) -> bool:
+        large, small = _ladder(k)
+        g = np.zeros((1, len(orders), 16), dtype)
+        for c, where in enumerate(orders):
+            g[0, c, list(where)] = large * share, small * share, -large * share
+        answer = ask(backend, gradient(g.reshape(1, len(orders), 4, 4)))["grad_x"]
+        return bool(np.all(answer[:, :, 3, 3] == small))
+
+    return _climb(right, dtype, headroom=share.bit_length())
 
 
 def _orders(places: int) -> list[tuple[int, int, int]]:
