@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
+from convspec.adapters import load
 from convspec.reference import SPECIFIED
 from convspec.reference.rounding import FORMATS
 from convspec.reports.record import read_run
@@ -110,6 +111,8 @@ def page(units: list[Unit]) -> str:
         )
         wrong = sum(w.startswith(f"{backend} ") for unit in mine for w in unit.wrong)
         parts.append(f"| {backend} | {cells:,} | {cases:,} | {deviations:,} | {wrong} |")
+    declared = {name: load(name).relaxed or "nothing but the default arithmetic" for name in BACKENDS}
+    parts += ["", *(f"- {name} declares {what}" for name, what in declared.items())]
     parts += ["", *(f"- seed {u.seed} {u.dtype}: {w}" for u in mine for w in u.wrong)]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -119,8 +122,9 @@ INTRO = """# Soak: no false alarm
 Written by `make soak`, which goes on where it was stopped: the thorough profile (1,000 cases per clause) with many
 seeds on the backends that are bundled. A unit is a seed, an operation and a dtype; a cell is a clause in a dtype with a
 seed on a backend. A deviation is one that was declared beforehand with its reproducer; everything else that does not
-pass is a false alarm until it is explained. What counts was run on the very program that decides a verdict on its
-operation today: comments, docstrings, wording and the laws of other operations may have changed.
+pass is a false alarm until it is explained. A backend is held to the arithmetic that it declares: below the table, what
+is other than the default, on the machine that wrote this page. What counts was run on the very program that decides a
+verdict on its operation today: comments, docstrings, wording and the laws of other operations may have changed.
 """
 
 

@@ -60,6 +60,7 @@ class Item:
             level=self.clause.level,
             status="error",
             reason=text,
+            arithmetic=self.backend.declares(self.clause.op, self.dtype),
         )
 
 

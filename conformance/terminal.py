@@ -125,9 +125,8 @@ def _failures(session: Session, cells: list[Cell]) -> list[list[str]]:
         told.append(lines)
     for c in cells:
         if c.status == "error":
-            told.insert(
-                0, [f"ERROR {c.backend}  {c.clause}  [{c.dtype}]: the suite itself failed", *c.reason.splitlines()]
-            )
+            of = variant(c.dtype, c.arithmetic)
+            told.insert(0, [f"ERROR {c.backend}  {c.clause}  [{of}]: the suite itself failed", *c.reason.splitlines()])
     return told
 
 
@@ -135,13 +134,14 @@ def _notes(cells: list[Cell]) -> list[str]:
     """Known deviations, and those that are gone; errors that are far larger than a model of rounding makes them."""
     lines = []
     for status, word in (("deviation", "DEVIATES"), ("fixed", "FIXED")):
-        seen: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+        seen: dict[tuple[str, str, str, str], list[str]] = defaultdict(list)
         for c in cells:
             if c.status == status:
-                seen[c.backend, c.clause, c.reason].append(c.dtype)
-        for (backend, clause, reason), dtypes in seen.items():
-            lines.append(f"{word}  {backend}  {clause}  [{', '.join(dtypes)}]: {reason}")
-    lines += [f"warning  {c.backend} {c.op} {c.dtype}: {warning_of(c)}" for c in cells if warning_of(c)]
+                seen[c.backend, c.clause, c.arithmetic, c.reason].append(c.dtype)
+        for (backend, clause, arithmetic, reason), dtypes in seen.items():
+            lines.append(f"{word}  {backend}  {clause}  [{variant(', '.join(dtypes), arithmetic)}]: {reason}")
+    warned = [(c, warning_of(c)) for c in cells if warning_of(c)]
+    lines += [f"warning  {c.backend} {c.op} {variant(c.dtype, c.arithmetic)}: {warning}" for c, warning in warned]
     return ["", *lines] if lines else []
 
 

@@ -20,6 +20,7 @@ class Drawn(msgspec.Struct, kw_only=True):
     pairs: dict[str, str] = {}  # of each two features "a b": counts, a class of a from slash to slash, - if impossible
     unmet: list[str] = []  # classes that the rules allow and that no problem had
     unmet_pairs: list[str] = []  # pairs of classes alike, "a=x b=y"
+    unmet_triples: list[str] = []  # triples that the rules may allow, where all were wanted
     impossible: dict[str, str] = {}  # pairs that no valid problem has, and why
     left_out: dict[str, str] = {}  # classes and pairs that valid problems have, but none that is drawn, and why
     triples: list[int] = []  # where all were wanted: how many of them were drawn, and how many the rules may allow
@@ -41,6 +42,7 @@ class DrawnOp:
     triples: str
     left_out: list[tuple[str, list[str]]]  # why, and which classes and pairs
     lacking: list[tuple[str, int, list[str]]]  # dtype, how many classes and pairs were not drawn, the first of them
+    lacking_triples: list[tuple[str, int, list[str]]]  # the same of triples, which no draw may be able to have
 
 
 def by_operation(drawn: Iterable[Drawn]) -> list[DrawnOp]:
@@ -71,6 +73,9 @@ def _together(op: str, records: list[Drawn]) -> DrawnOp:
             (one.dtype, len(one.unmet) + len(one.unmet_pairs), [*one.unmet, *one.unmet_pairs][:SHOWN])
             for one in records
             if one.unmet or one.unmet_pairs
+        ],
+        lacking_triples=[
+            (one.dtype, len(one.unmet_triples), one.unmet_triples[:SHOWN]) for one in records if one.unmet_triples
         ],
     )
 

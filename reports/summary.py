@@ -8,7 +8,7 @@ from pathlib import Path
 from convspec.reports.page import lay_out
 from convspec.reports.record import read_run, write_whole
 from convspec.reports.status import BY_WORD
-from convspec.reports.text import visible
+from convspec.reports.text import variant, visible
 
 
 def write_summary(run_folder: Path) -> Path:
@@ -37,7 +37,8 @@ def write_summary(run_folder: Path) -> Path:
         first = group.failures[0]
         more = len(group.failures) - 1
         also = f", and {more} more alike" if more else ""
-        what = f"{_code(first.clause.name)} {_code(first.failure.dtype)}: {_code(group.cause)}{also}"
+        of = variant(first.failure.dtype, first.failure.arithmetic)
+        what = f"{_code(first.clause.name)} {_code(of)}: {_code(group.cause)}{also}"
         problem = first.failure.message.strip().splitlines()[:1] or [first.failure.summary]
         lines += [
             f"- {_code(group.backend)} {what}",
@@ -47,7 +48,7 @@ def write_summary(run_folder: Path) -> Path:
     if page.warnings:
         lines += ["", "## Warnings", "", "No verdict changes because of them:", ""]
     for w in page.warnings:
-        what = f"{w.backend} {w.cell.op} {w.cell.dtype}"
+        what = f"{w.backend} {w.cell.op} {variant(w.cell.dtype, w.cell.arithmetic)}"
         on = f", on {_code(w.cell.rms_case)}" if w.cell.rms_case else ""
         lines.append(f"- {_code(what)}: {w.warning} {_code(w.cell.clause)}{on}")
     if any(g.short for g in page.graded):

@@ -218,7 +218,7 @@ def drawn() -> list[Drawn]:
         Drawn(op="conv2d", dtype="float32", problems=100, features=features, pairs={"groups bias": "60 0/40 -"},
               unmet=["bias=yes"], unmet_pairs=["groups=1 bias=yes"], impossible={"groups=some bias=yes": "why not"}),
         Drawn(op="conv2d", dtype="float16", problems=9, features={"groups": {"1": 4, "some": 5}},
-              pairs={"groups bias": "2 2/5 -"}, triples=[7, 9]),
+              pairs={"groups bias": "2 2/5 -"}, triples=[7, 9], unmet_triples=["a=1 b=2 c=3", "a=<b> b=2 c=4"]),
         Drawn(op=HOSTILE, dtype=HOSTILE, features={HOSTILE: {HOSTILE: 1}}, unmet=[HOSTILE] * 30,
               pairs={HOSTILE: HOSTILE}),
     ]  # fmt: skip

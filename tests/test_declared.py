@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,14 @@ import pytest
 
 from convspec.adapters import Backend, CannotLoad
 from convspec.conformance.check import NonConformance, check
-from convspec.reference import Relu
+from convspec.conformance.checks import clauses_of
+from convspec.conformance.session import Item
+from convspec.conformance.terminal import _failures, _notes
+from convspec.reference import Linear, Relu
 from convspec.reference.rounding import Arithmetic
+from convspec.reports.page import write_page
+from convspec.reports.record import Cell, RunFolder, RunInfo
+from convspec.reports.summary import write_summary
 
 from .test_commands import run, suite
 
@@ -82,12 +89,38 @@ def test_it_is_told_wherever_a_verdict_is(factor: int, tmp_path: Path) -> None:
         assert done.returncode == 0
         return
     assert any(line.startswith("FAIL  mine.py  linear.") and "[float32, tf32]" in line for line in lines)
+    assert "` `float32, tf32`: `" in (latest / "summary.md").read_text()
     assert "arithmetic declared: tf32</span>" in (latest / "report.html").read_text()
     for script in (latest / "failures").glob("*.py"):
         assert "\nArithmetic declared: tf32\n" in script.read_text()
     replays = [script for script in (latest / "failures").glob("*.py") if "replay(" in script.read_text()]
     if replays:
         assert "(arithmetic declared: tf32)" in run(tmp_path, "python", str(replays[0])).stdout
+
+
+def test_it_is_told_with_deviations_errors_and_warnings(tmp_path: Path) -> None:
+    def cell(status: str, dtype: str = "float32", **more: Any) -> Cell:
+        fields = {"backend": "b", "op": "linear", "clause": "linear.c", "level": "core", "arithmetic": "tf32"}
+        return Cell(**{**fields, "status": status, "dtype": dtype, "reason": "why", **more})
+
+    cells = [cell("deviation"), cell("fixed"), cell("fixed", "float16", arithmetic=""), cell("pass", rms=20.0)]
+    lines = _notes(cells)
+    assert lines[1:4] == [
+        "DEVIATES  b  linear.c  [float32, tf32]: why",
+        "FIXED  b  linear.c  [float32, tf32]: why",
+        "FIXED  b  linear.c  [float16]: why",
+    ]
+    assert lines[4].startswith("warning  b linear float32, tf32: errors are 20 times")
+    session = SimpleNamespace(items=list, failures={})
+    told = _failures(session, [cell("error")])  # type: ignore[arg-type]
+    assert told == [["ERROR b  linear.c  [float32, tf32]: the suite itself failed", "why"]]
+    clause = clauses_of(Linear)[0]
+    tf32 = Backend.of("it", declaring("tf32", "float32")(), "test")
+    assert Item(clause, "float32", tf32).error("why").arithmetic == "tf32"
+    run = RunFolder.create(tmp_path, RunInfo(run_id="one", suite="0", started=""), [])
+    run.add_cell(cells[-1])
+    assert "- `b linear float32, tf32`: errors are 20 times" in write_summary(run.path).read_text()
+    assert "b linear float32, tf32</b>: errors are 20 times" in write_page(run.path).read_text()
 
 
 def test_it_is_told_inside_somebodys_own_tests() -> None:

@@ -151,6 +151,8 @@ def test_the_page_says_what_was_drawn(run: Path, page: str) -> None:
     assert 'no: 100, yes: <b class="warn">none</b>' in page
     assert "conv2d float32: 2 not drawn</b> that the rules allow: bias=yes; groups=1 bias=yes</p>" in page
     assert "and 6 more in coverage.json" in page
+    triples = "a=1 b=2 c=3; a=&lt;b&gt; b=2 c=4"
+    assert f"<p>Triples not drawn in float16, which the rules may allow: {triples}</p>" in page
     summary = write_summary(run).read_text("utf-8")
     assert "- `conv2d` `float32`: `bias=yes`, `groups=1 bias=yes`\n" in summary
     assert "float16" not in summary.partition("## Not drawn")[2].splitlines()[4]

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.fingerprint import ROOT, deciding, excuses, of_operation, taken_in
 from benchmarks.soak import DTYPES, Unit, page
+from convspec.adapters import load
 from convspec.conformance.checks import clauses_of
 from convspec.reference import SPECIFIED, Op
 
@@ -70,6 +71,13 @@ def test_what_ran_on_other_sources_does_not_count() -> None:
     text = page(stale + units(0)[3:])
     assert "**0 whole seeds**" in text
     assert "3 units more" in text
+
+
+def test_what_each_backend_declares_is_told() -> None:
+    text = page(units(0))
+    assert "\n- numpy declares nothing but the default arithmetic\n" in text
+    assert f"\n- torch declares {load('torch').relaxed}\n" in text + "\n"
+    assert "16-bit sums (" in text
 
 
 def test_a_false_alarm_is_shown_with_its_backend() -> None:

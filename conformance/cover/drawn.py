@@ -49,8 +49,9 @@ def drawn(
     found.unmet += [f"data={kind.name}" for kind in KINDS if every_kind and not kinds[kind.name]]
     if triples:
         three = table(op, 3)
-        seen = three.counts(problems) > 0
-        found.triples = [int((seen & three.possible).sum()), int(three.possible.sum())]
+        counts = three.counts(problems)
+        found.triples = [int(((counts > 0) & three.possible).sum()), int(three.possible.sum())]
+        found.unmet_triples = three.missing(counts)
     return found
 
 
