@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import pool, pool_features, pool_limits
+from .averages import likely_average
 from .conv2d import Conv2d
 from .dot import BETTER_THAN_DOUBLE
 from .examples import POOLING, image, output
@@ -135,6 +136,14 @@ class AvgPool2d(Op):
         bound = Bound(error, magnitude == 0, overflows, np.abs(total / d) + magnitude / d, terms)
         exact = power_of_two & (partial <= 2.0**acc.p) if is_whole(self.x) else np.zeros(total.shape, bool)
         return forced_where(exact, bound, total / d, arithmetic)
+
+    def likely_errors(self, arithmetic: Arithmetic) -> dict[str, Array]:
+        x, d = np.asarray(self.x, np.float64), self.divisor
+        with np.errstate(over="ignore", invalid="ignore"):
+            total, squares, terms = (self.taps(a).sum(axis=(4, 5)) for a in (x, x**2, (x != 0).astype(np.float64)))
+            squares = squares / d**2
+            divided = np.where(np.frexp(d)[0] == 0.5, 0.0, squares)
+            return {"y": likely_average(total / d, squares, terms, divided, arithmetic)}
 
     @classmethod
     def draw(cls, pick: Pick) -> Self:

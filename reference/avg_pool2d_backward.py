@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import backward, backward_clauses, backward_laws, pool_backward_clauses
+from .averages import likely_average
 from .avg_pool2d import AvgPool2d
 from .backward import Backward, HiLo
 from .dot import BETTER_THAN_DOUBLE
@@ -116,6 +117,17 @@ class AvgPool2dBackward(Backward):
         fits = (rough == 0) & (partial * d.max(initial=1) <= 2.0**acc.p)
         exact = fits if is_whole(self.grad_output) else np.zeros(y.shape, bool)
         return {"grad_x": forced_where(exact, bound, y, arithmetic)}
+
+    def likely_errors(self, arithmetic: Arithmetic) -> dict[str, Array]:
+        """A sum of shares g/D, each of a D of its own."""
+        g, d = np.asarray(self.grad_output, np.float64), self.forward.divisor
+        with np.errstate(over="ignore", invalid="ignore"):
+            share = g / d
+            rough = np.where(np.frexp(d)[0] == 0.5, 0.0, share**2)
+            value, squares, terms, divided = (
+                self.collected(a)[0] for a in (share, share**2, (g != 0).astype(np.float64), rough)
+            )
+            return {"grad_x": likely_average(value, squares, terms, divided, arithmetic)}
 
     @staticmethod
     def terms(forward: AvgPool2d) -> int:
