@@ -179,8 +179,9 @@ class Session:
         assert self._info is not None
         self.add_worker(self.measured())
         info = self._info
+        gathered = self.folder.gather()
         if self.options.grade and not interrupted:
-            self._grade()
+            self._grade(gathered)
         info.finished = _now()
         info.duration_s = round(time.monotonic() - self._began, 3)
         info.stages = {name: round(seconds, 3) for name, seconds in self.stages.items()}
@@ -188,8 +189,7 @@ class Session:
         info.interrupted = interrupted
         write_json(self.folder.path / "cases.json", dict(sorted(self._cases.items())))
         write_json(self.folder.path / "coverage.json", self.drawn)
-        done = len(self.folder.gather())
-        info.complete = not interrupted and done >= self.planned
+        info.complete = not interrupted and len(gathered) >= self.planned
         self.folder.finish(info)
         run = read_run(self.folder.path)
         self.cells, self.failures = list(run.cells), {f.id: f for f in run.failures}
@@ -198,9 +198,10 @@ class Session:
             write_summary(self.folder.path)
         return self.cells
 
-    def _grade(self) -> None:
-        """Grade what was asked for, and write it down."""
+    def _grade(self, cells: list[Cell]) -> None:
+        """Grade what was asked for, with a remark where these cells have a warning, and write it down."""
         from .grading import grade  # which a run without grades does not need
+        from .grading.warned import remark_warnings
 
         began = time.perf_counter()
         self.grades = [
@@ -210,6 +211,7 @@ class Session:
             if op.name in self.options.ops and backend.offers(op.name)
             for dtype in self.dtypes_of(backend)
         ]
+        remark_warnings(self.grades, cells)
         self.stages["grading"] = time.perf_counter() - began
         write_json(self.folder.path / "grades.json", self.grades)
 

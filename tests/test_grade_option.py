@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from convspec.conformance.grading import Grade
+from convspec.conformance.grading.warned import remark_warnings
+from convspec.reports.record import Cell
+
 from .test_commands import suite
 
 SHORTENS = """
@@ -48,6 +52,43 @@ def test_what_is_declared_does_not(tmp_path: Path, workers: tuple[str, ...]) -> 
     assert done.returncode == 0, done.stdout
     assert "grades   1 of 1 as declared: an operation in a dtype on a backend each" in done.stdout
     assert "GRADE" not in done.stdout
+
+
+OFF_BY_HALF = """
+import numpy as np
+
+
+class OffByHalf:
+    \"\"\"Exact; of random numbers, which no probe has, off by half of the bound, where that is several roundings.\"\"\"
+
+    def linear(self, problem):
+        y, more = problem.expected(), 0.5 * problem.bound()
+        off = problem.unstructured & (more > 4 * np.spacing(np.abs(y).astype(np.float32)))
+        return np.where(off, y + more, y).astype(np.float32)
+"""
+
+
+def test_a_warning_makes_an_a_an_a_minus(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(OFF_BY_HALF)
+    options = ("--backend=mine.py", "--clause=linear.within_the_bound", "--isolate=none", "--grade")
+    done = suite(tmp_path, *options)
+    assert done.returncode == 0, done.stdout
+    assert "warning  mine.py linear float32: errors are " in done.stdout
+    (made,) = json.loads((tmp_path / "conformance-results/latest/grades.json").read_text())
+    assert (made["grade"], made["agrees"]) == ("A-", True)
+    assert "; in linear.within_the_bound errors are " in made["found"]
+    assert "every answer" not in made["found"]
+
+
+def test_a_warning_is_a_note_of_a_lesser_grade() -> None:
+    def cell(rms: float, clause: str) -> Cell:
+        return Cell(backend="b", op="o", clause=clause, dtype="d", level="core", status="pass", rms=rms)
+
+    grades = [Grade(backend="b", op="o", dtype=d, grade=g, found="f") for d, g in (("d", "R(8)"), ("e", "A"))]
+    remark_warnings(grades, [cell(20, "o.c"), cell(30, "o.d"), cell(1, "o.e")])
+    assert [(made.grade, made.found) for made in grades] == [("R(8)", "f"), ("A", "f")]
+    assert grades[1].notes == []
+    assert grades[0].notes[0].startswith("o.d: errors are 30 times")
 
 
 def test_without_it_nothing_is_graded(tmp_path: Path) -> None:

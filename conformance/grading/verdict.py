@@ -26,6 +26,9 @@ NAMES = {
     24: "float32",
 }
 
+# Of an emulated float32: the clauses hold whoever declares nothing to single products that are rounded once.
+DECLARE = "a run holds it to plain float32: declare it, as an Arithmetic with an input_rounding of 2**-22"
+
 ORDER = "ABCD"  # the first three are what ALGORITHMS come to
 
 
@@ -110,6 +113,8 @@ def told(findings: list[Finding], grade: Grade, arithmetic: Arithmetic) -> None:
         _spoiled(answered, grade, letter)
     else:
         _rounded(answered, grade, p, name, summed)
+        if p == 24 and grade.level.startswith("emulated") and not arithmetic.input_rounding:
+            grade.notes.append(DECLARE)
     if any(f.products.short_range for f in answered):
         grade.found += "; numbers far from 1 are lost: the exponents of a shorter format"
         grade.notes.append("range")
