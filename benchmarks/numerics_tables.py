@@ -26,6 +26,7 @@ import torch
 from .numerics_norms import bugs, classes, cost, variances
 from .numerics_rules import Rows, passed, rejected, warning
 from .numerics_sums import by_terms, integers, largest
+from .numerics_transforms import transforms
 
 
 def measured_on() -> Rows:
@@ -38,6 +39,7 @@ def measured_on() -> Rows:
 TABLES: dict[str, Callable[[], Rows]] = {
     "rejected": rejected,
     "accepted": passed,
+    "transforms": transforms,
     "terms": by_terms,
     "largest": largest,
     "integers": integers,

@@ -13,6 +13,7 @@ from benchmarks.numerics_norms import bugs, classes, cost, variances
 from benchmarks.numerics_rules import FAMILIES, RULES, passed, rejected, warning
 from benchmarks.numerics_sums import by_terms, integers, largest
 from benchmarks.numerics_tables import TABLES, Rows, filled, markdown, measured_on
+from benchmarks.numerics_transforms import transforms
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/numerics.md").read_text("utf-8")
@@ -46,6 +47,7 @@ def test_tables_go_where_they_belong_and_prose_stays() -> None:
 SMALL: dict[str, tuple[Any, int]] = {  # a table of a small size, and how many rows it has below its heading
     "rejected": (lambda: rejected((2,), 1), len(FAMILIES) + 1),
     "accepted": (lambda: passed((2,), 1), len(FAMILIES) + 1),
+    "transforms": (lambda: transforms(5, ("Winograd2", "Fft")), 2),
     "terms": (lambda: by_terms(2, ((1, 1), (8, 31)), ("numpy",)), 8),
     "largest": (lambda: largest((1, 9)), 2),
     "integers": (lambda: integers(("float32", "TF32")), 2),
