@@ -98,8 +98,13 @@ def left_over(name: str, of: Callable[[Any], int | None], lines: tuple[tuple[int
 
 def batches(name: str, asked: Callable[[Any], bool]) -> Feature:
     """Numbers of images of problems of a sort whose images act on each other: of the others a check puts images into
-    batches of every size."""
-    return left_over(f"{name}.images", lambda problem: problem.x.shape[0] if asked(problem) else None)
+    batches of every size. Of several channels, of which one may have a weight of zero."""
+
+    def images(problem: Any) -> int | None:
+        n, c = problem.x.shape[:2]
+        return int(n) if c > 1 and asked(problem) else None
+
+    return left_over(f"{name}.images", images)
 
 
 def stratum(name: str, of: Callable[[Any], bool]) -> Feature:
