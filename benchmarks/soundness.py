@@ -22,6 +22,7 @@ from .toy_dots import Answer, dots, illegitimate
 from .toy_elements import averages, responses, scaled
 from .toy_gradients import averages as average_gradients
 from .toy_gradients import products
+from .toy_networks import stacks
 from .toy_norm_gradients import normalizations
 from .toy_shards import merged_statistics
 from .toy_statistics import means_and_variances, normalized, running_statistics
@@ -70,6 +71,7 @@ SOURCES: dict[str, tuple[Source, float]] = {
     "gradients of average pooling": (average_gradients, 0.1),
     "gradients of max pooling": (maxima, 0.05),
     "gradients of normalizations": (normalizations, 0.1),
+    "layers one after another": (stacks, 0.1),
 }
 
 # What may not pass, of sums of products on the same data. Its violations are as they should be.

@@ -1,4 +1,7 @@
-"""A model of the rounding errors of averages: sums without products, divided before or after."""
+"""How far the average of a window may be off: at most, and as a rule.
+
+Derived for this project, as the bound of sums (rounding.dot_bound) that it is made of.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,53 @@ import numpy as np
 import numpy.typing as npt
 
 from .dot import ROUNDING, STEP
-from .rounding import Arithmetic
+from .rounding import FORMATS, Arithmetic, Bound, Mask
 
 Array = npt.NDArray[np.float64]
+
+
+def is_power_of_two(divisor: Array) -> Mask:
+    return np.asarray(np.frexp(divisor)[0] == 0.5)
+
+
+def average_bound(
+    total: Array, magnitude: Array, terms: Array, divisor: Array, arithmetic: Arithmetic, reference_unit: float
+) -> Bound:
+    """The bound of sum x / D. total: the sum. magnitude: B = sum |x|. terms: T, how many are not zero.
+
+    That of a sum without products (see rounding.dot_bound), divided by D. A division by a power of two is exact.
+    Another one costs at most two roundings: of the quotient, or of 1/D and of the product, together q = 2u + u^2. After
+    the sum they enlarge its error by 1 + q and move it by q*|sum|; before, they move each term by q times its size, and
+    so B and M by q*B, before it is added. Either is less than
+
+        E = ((T-1)*u*(M + q*B) / (1 - (T-1)*u) + q*B) / D.
+
+    What underflows is a local error of each term and of the quotient, with flushing of each addition too, and of each
+    input. A wider accumulator is rounded once at the end. B and M are computed in float64, of whose T roundings and a
+    handful more E is enlarged, to second order: by `slack`, as there. E grows with |y|, B and T: it holds for all sums
+    that have no more of any.
+    """
+    out, acc, u = arithmetic.out, arithmetic.acc, arithmetic.unit
+    partial = (magnitude + np.abs(total)) / 2
+    additions = np.maximum(terms - 1, 0)
+    power_of_two = np.broadcast_to(is_power_of_two(divisor), total.shape)
+    slack = 1 + 4 * FORMATS["float64"].unit * (terms + 8)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        growth = 1 - additions * u
+        divided = np.where(power_of_two, 0.0, (2 * u + u * u) * magnitude)
+        error = (additions * u * (partial + divided) / growth + divided) / divisor
+        if arithmetic.flush_to_zero:
+            error = error + (2 * terms * acc.smallest_normal / growth + terms * out.smallest_normal / divisor)
+        else:
+            error = error + (terms + 1) * (arithmetic.unit_factor * acc.spacing / 2) / growth
+        error = np.where(growth > 0, error * slack, np.inf)
+        beyond = error * divisor
+        if arithmetic.widens:
+            error = error + out.unit * (np.abs(total) / divisor + error)
+        error = error + (terms + 2) * reference_unit * magnitude / divisor + out.spacing / 2
+        overflows: Mask = ~(partial + beyond < acc.largest)
+    error = np.where(magnitude == 0, 0.0, error)
+    return Bound(error, magnitude == 0, overflows, np.abs(total / divisor) + magnitude / divisor, terms)
 
 
 def likely_average(value: Array, squares: Array, terms: Array, divided: Array, arithmetic: Arithmetic) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import pool, pool_features, pool_limits
-from .averages import likely_average
+from .averages import average_bound, is_power_of_two, likely_average
 from .conv2d import Conv2d
 from .dot import BETTER_THAN_DOUBLE
 from .examples import POOLING, image, output
@@ -20,7 +20,7 @@ from .max_pool2d import MaxPool2d
 from .measured import sum_of_products, two_product
 from .op import STRICT, Op, Padding, Pair, Run, Shape, Sides, Tensor, example, law, operation
 from .pick import Pick
-from .rounding import FORMATS, Arithmetic, Bound, Mask, forced_where, is_whole
+from .rounding import FORMATS, Arithmetic, Bound, forced_where, is_whole
 from .window import Window, windows
 
 Array = npt.NDArray[np.float64]
@@ -103,38 +103,15 @@ class AvgPool2d(Op):
         return quotient, ((hi - back) - lost + lo) / self.divisor
 
     def judgement(self, arithmetic: Arithmetic) -> Bound:
-        """The sum's bound without products (see rounding.dot_bound), divided by D.
-
-        A division by a power of two is exact. Another one costs at most two roundings: of the quotient, or of 1/D and
-        of the product, together q = 2u + u^2. After the sum they enlarge its error by 1 + q and move it by q*|sum|;
-        before, they move each term by q times its size, and so B and M by q*B, before it is added. Either is less than
-        E = ((T-1)*u*(M + q*B) / (1 - (T-1)*u) + q*B) / D. What underflows is a local error of each term and of the
-        quotient, with flushing of each addition too, and of each input.
-        """
+        """That of averages.average_bound; where D is a power of two and the sum is exact, the quotient is forced."""
         x = np.asarray(self.x, np.float64)
-        d, out, acc, u = self.divisor, arithmetic.out, arithmetic.acc, arithmetic.unit
+        d, acc = self.divisor, arithmetic.acc
         total, magnitude, terms = (self.taps(a).sum(axis=(4, 5)) for a in (x, np.abs(x), (x != 0).astype(np.float64)))
-        partial = (magnitude + np.abs(total)) / 2
-        additions = np.maximum(terms - 1, 0)
-        power_of_two = np.broadcast_to(np.frexp(d)[0] == 0.5, total.shape)
-        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            growth = 1 - additions * u
-            divided = np.where(power_of_two, 0.0, (2 * u + u * u) * magnitude)
-            error = (additions * u * (partial + divided) / growth + divided) / d
-            if arithmetic.flush_to_zero:
-                error = error + (2 * terms * acc.smallest_normal / growth + terms * out.smallest_normal / d)
-            else:
-                error = error + (terms + 1) * (arithmetic.unit_factor * acc.spacing / 2) / growth
-            error = np.where(growth > 0, error, np.inf)
-            beyond = error * d
-            if arithmetic.widens:
-                error = error + out.unit * (np.abs(total) / d + error)
-            reference = BETTER_THAN_DOUBLE if self.dtype == np.float64 else FORMATS["float64"].unit
-            error = error + (terms + 2) * reference * magnitude / d + out.spacing / 2
-            overflows: Mask = ~(partial + beyond < acc.largest)
-        error = np.where(magnitude == 0, 0.0, error)
-        bound = Bound(error, magnitude == 0, overflows, np.abs(total / d) + magnitude / d, terms)
-        exact = power_of_two & (partial <= 2.0**acc.p) if is_whole(self.x) else np.zeros(total.shape, bool)
+        reference = BETTER_THAN_DOUBLE if self.dtype == np.float64 else FORMATS["float64"].unit
+        bound = average_bound(total, magnitude, terms, d, arithmetic, reference)
+        if not is_whole(self.x):
+            return bound
+        exact = is_power_of_two(d) & ((magnitude + np.abs(total)) / 2 <= 2.0**acc.p)
         return forced_where(exact, bound, total / d, arithmetic)
 
     def likely_errors(self, arithmetic: Arithmetic) -> dict[str, Array]:
@@ -142,7 +119,7 @@ class AvgPool2d(Op):
         with np.errstate(over="ignore", invalid="ignore"):
             total, squares, terms = (self.taps(a).sum(axis=(4, 5)) for a in (x, x**2, (x != 0).astype(np.float64)))
             squares = squares / d**2
-            divided = np.where(np.frexp(d)[0] == 0.5, 0.0, squares)
+            divided = np.where(is_power_of_two(d), 0.0, squares)
             return {"y": likely_average(total / d, squares, terms, divided, arithmetic)}
 
     @classmethod

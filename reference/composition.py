@@ -133,20 +133,23 @@ class Composition(Op):
 
             sup |f(x') - f(x)| + sup e(x') + e64(x)    over all |x' - x| <= D,
 
-        elementwise; passing.py has both suprema for every layer. Where nothing is off and a layer's result is forced
-        (integers), it stays forced. The bound grows by about the sum of a filter's absolute weights in each layer.
+        elementwise; passing.py has both suprema for every layer, and the next D: how far an answer that is accepted may
+        be off, which is that and, where flushing is declared, what a zero in its place may be. Derived here. Where
+        nothing is off and a layer's result is forced (integers), it stays forced. The bound grows by about the sum of a
+        filter's absolute weights in each layer.
         """
         x = np.asarray(self.arrays()["x"], np.float64)
-        bound = Bound.exact(x.shape)
+        bound, off = Bound.exact(x.shape), np.zeros(x.shape)
         for passed in self.path():
             if passed.problem is not None:
-                bound = passed_on(passed.problem, bound, arithmetic)
+                bound = passed_on(passed.problem, bound, off, arithmetic)
             else:
                 assert isinstance(passed.step, Between)
-                error = passed.step.passed_on(passed.x, off_by(bound), self.dtype)
+                error = passed.step.passed_on(passed.x, off, self.dtype)
                 size = np.abs(passed.y) + passed.step.size(passed.x)
                 over = ~(np.abs(passed.y) + error < arithmetic.out.largest)
                 bound = Bound(error, np.zeros(error.shape, bool), over, size)
+            off = off_by(bound, passed.y, arithmetic)
         return bound
 
     def likely_errors(self, arithmetic: Arithmetic) -> dict[str, Array]:

@@ -62,11 +62,10 @@ def judge_dot(
         bias=0.0 if bias is None else bias,
         whole=is_whole(x, weight, bias),
         reference_unit=unit,
-        flushed=_flushed(multiply, x, weight, bias, arithmetic),
+        flushed=flushed(multiply, x, weight, bias, arithmetic),
     )
-    rounded = 1 + arithmetic.input_rounding
-    if rounded > 1 and max(np.abs(a).max(initial=0.0) for a in (x, weight)) * rounded >= arithmetic.acc.largest:
-        bound = replace(bound, overflows=np.ones_like(bound.overflows))  # inputs that are rounded may become infinite
+    if become_infinite(arithmetic, x, weight):
+        bound = replace(bound, overflows=np.ones_like(bound.overflows))
     return bound
 
 
@@ -129,17 +128,27 @@ def _terms(
     return as_float(multiply(seen.astype(narrow), used.astype(narrow)))
 
 
-def _flushed(multiply: Multiply, x: Array, weight: Array, bias: Array | None, arithmetic: Arithmetic) -> Array | float:
+def flushed(
+    multiply: Multiply, x: Array, weight: Array, bias: Array | None, arithmetic: Arithmetic, off: Array | float = 0.0
+) -> Array | float:
     """The terms that are lost, at most, where subnormal inputs are read as zero or lose bits with the others: those
-    with a subnormal factor."""
+    with a subnormal factor. Elements of x may be off by `off`: what may then be subnormal is, as large as it may be.
+    """
     least = arithmetic.out.smallest_normal
     loses = arithmetic.flush_to_zero or arithmetic.input_rounding
-    given = (x, weight) if bias is None else (x, weight, bias)
-    if not loses or not any(np.any((a != 0) & (np.abs(a) < least)) for a in given):
+    size, given = np.abs(x), (weight,) if bias is None else (weight, bias)
+    few = np.where(size - off < least, np.minimum(size + off, least), 0.0)
+    if not loses or not (few.any() or any(np.any((a != 0) & (np.abs(a) < least)) for a in given)):
         return 0.0
-    few, light = (np.where(np.abs(a) < least, np.abs(a), 0.0) for a in (x, weight))
-    terms = multiply(few, np.abs(weight)) + multiply(np.abs(x), light)
+    light = np.where(np.abs(weight) < least, np.abs(weight), 0.0)
+    terms = multiply(few, np.abs(weight)) + multiply(size + off, light)
     return terms if bias is None else terms + np.where(np.abs(bias) < least, np.abs(bias), 0.0)
+
+
+def become_infinite(arithmetic: Arithmetic, *arrays: Array) -> bool:
+    """May elements that are rounded before they are multiplied leave the range?"""
+    rounded = 1 + arithmetic.input_rounding
+    return rounded > 1 and max(np.abs(a).max(initial=0.0) for a in arrays) * rounded >= arithmetic.acc.largest
 
 
 def exact_dot(a: Array, b: Array, bias: Array | None) -> tuple[Array, Array]:

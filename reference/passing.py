@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import normalize_passing, pool
-from .dot import as_float, variance_of
+from .averages import average_bound
+from .dot import as_float, become_infinite, flushed, variance_of
 from .op import Op
 from .rounding import FORMATS, Arithmetic, Bound, dot_bound
 from .window import windows
@@ -24,24 +25,28 @@ Mask = npt.NDArray[np.bool_]
 UNIT64 = FORMATS["float64"].unit
 
 
-def off_by(bound: Bound) -> Array:
-    """D: how far an answer may be from the truth, without limit where it may overflow."""
-    return np.where(bound.overflows, np.inf, bound.tolerance)
+def off_by(bound: Bound, value: Array, arithmetic: Arithmetic) -> Array:
+    """D: how far an answer that is accepted may be from its truth, `value`.
+
+    As in conformance/compare.py: by the tolerance; where flushing is declared, a zero in place of what may be
+    subnormal, which is off by the value itself; without limit where it may overflow.
+    """
+    size = np.abs(value)
+    with np.errstate(invalid="ignore"):
+        off = bound.tolerance
+        if arithmetic.flush_to_zero:
+            off = np.where(size - off < arithmetic.out.smallest_normal, np.maximum(off, size), off)
+        return np.where(bound.overflows | ~(size + bound.tolerance < arithmetic.out.largest), np.inf, off)
 
 
-def passed_on(problem: Op, before: Bound, arithmetic: Arithmetic) -> Bound:
-    """How far the layer's answer may be from the truth, if its input is within the bound `before` of x.
+def passed_on(problem: Op, before: Bound, off: Array, arithmetic: Arithmetic) -> Bound:
+    """How far the layer's answer may be from the truth, if its input is off by at most `off`; `before`: its bound.
 
     The reference's own error in float64 is counted.
     """
     shape = problem.arrays()["x"].shape
-    before = Bound(
-        before.tolerance.reshape(shape),
-        before.forced.reshape(shape),
-        before.overflows.reshape(shape),
-        before.size.reshape(shape),
-    )
-    off = off_by(before)
+    before = replace(before, forced=before.forced.reshape(shape), size=before.size.reshape(shape))
+    off = off.reshape(shape)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         if not off.any():
             bound = problem.judgements(arithmetic)[problem.outputs[0]]
@@ -75,7 +80,9 @@ def _product(problem: Any) -> tuple[Callable[[Array, Array], Array], Array, Arra
 
 def _through_product(problem: Any, off: Array, before: Bound, arithmetic: Arithmetic) -> Bound:
     """|W|D, and the bound of rounding.dot_bound, which grows with |y|, the sum of the moduli and the number of terms:
-    none is larger than those of |y| + |W|D, |W|(|x| + D) + |b| and the places where |x| + D and W are not zero."""
+    none is larger than those of |y| + |W|D, |W|(|x| + D) + |b| and the places where |x| + D and W are not zero. What
+    is lost where subnormal inputs are read as zero, dot.flushed, is that of the largest of the inputs that there may
+    be."""
     multiply, weight, bias = _product(problem)
     x = np.abs(as_float(problem.x)) + off
     y = multiply(as_float(problem.x), weight) + bias
@@ -83,25 +90,23 @@ def _through_product(problem: Any, off: Array, before: Bound, arithmetic: Arithm
     magnitude = multiply(x, np.abs(weight)) + np.abs(bias)
     terms = multiply((x > 0).astype(np.float64), (weight != 0).astype(np.float64)) + (bias != 0)
     passed = np.where(np.isnan(passed), np.inf, passed) * (1 + (terms + 2) * UNIT64)
-    direct = dot_bound(np.abs(y) + passed, magnitude, terms, arithmetic, bias=np.abs(bias))
+    lost = np.asarray(flushed(multiply, as_float(problem.x), weight, np.asarray(bias), arithmetic, off))
+    lost = np.where(np.isnan(lost), np.inf, lost)
+    direct = dot_bound(np.abs(y) + passed, magnitude, terms, arithmetic, bias=np.abs(bias), flushed=lost)
     bound: Bound = problem.transformed(direct, x, arithmetic)
     zero = (terms == 0) & (bound.tolerance == 0)
-    return replace(bound, tolerance=passed + bound.tolerance, forced=zero, size=np.abs(y) + magnitude)
+    over = bound.overflows | become_infinite(arithmetic, x, weight)
+    return Bound(passed + bound.tolerance, zero, over, np.abs(y) + magnitude, bound.terms)
 
 
 def _through_average(problem: Any, off: Array, before: Bound, arithmetic: Arithmetic) -> Bound:
-    """The average of D, and the bound of the sum for |x| + D divided by the number of taps; the division costs 2u."""
+    """The average of D, and the bound of averages.average_bound, which grows as that of sums of products does."""
     x = as_float(problem.x)
-    taps = {name: problem.taps(a).sum(axis=(4, 5)) for name, a in (("y", x), ("off", off), ("size", np.abs(x) + off))}
+    total, moved, size = (problem.taps(a).sum(axis=(4, 5)) for a in (x, off, np.abs(x) + off))
     count = problem.taps(((np.abs(x) + off) > 0).astype(np.float64)).sum(axis=(4, 5))
-    d, out = problem.divisor, arithmetic.out
-    passed = np.where(np.isnan(taps["off"]), np.inf, taps["off"]) / d * (1 + (count + 2) * UNIT64)
-    sums = dot_bound(np.abs(taps["y"]) + taps["off"], taps["size"], count, arithmetic)
-    error = sums.tolerance / d + 2 * arithmetic.unit * taps["size"] / d * (1 + arithmetic.unit) + out.spacing / 2
-    if arithmetic.widens:
-        error = error + out.unit * (taps["size"] / d + error)
-    error = np.where(taps["size"] == 0, 0.0, error)
-    return Bound(passed + error, count == 0, sums.overflows, (np.abs(taps["y"]) + taps["size"]) / d)
+    moved = np.where(np.isnan(moved), np.inf, moved) * (1 + (count + 2) * UNIT64)
+    bound = average_bound(np.abs(total) + moved, size, count, problem.divisor, arithmetic, UNIT64)
+    return replace(bound, tolerance=moved / problem.divisor + bound.tolerance)
 
 
 def _candidates(problem: Any, by: Array) -> tuple[Array, Mask]:
