@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .dot import ROUNDING, STEP
-from .rounding import FORMATS, Arithmetic, Bound, Mask
+from .rounding import Arithmetic, Bound, Mask, own_rounding
 
 Array = npt.NDArray[np.float64]
 
@@ -31,15 +31,15 @@ def average_bound(
         E = ((T-1)*u*(M + q*B) / (1 - (T-1)*u) + q*B) / D.
 
     What underflows is a local error of each term and of the quotient, with flushing of each addition too, and of each
-    input. A wider accumulator is rounded once at the end. B and M are computed in float64, of whose T roundings and a
-    handful more E is enlarged, to second order: by `slack`, as there. E grows with |y|, B and T: it holds for all sums
+    input. A wider accumulator is rounded once at the end. B and M are float64 sums themselves, by whose
+    rounding E is enlarged (rounding.own_rounding), as there. E grows with |y|, B and T: it holds for all sums
     that have no more of any.
     """
     out, acc, u = arithmetic.out, arithmetic.acc, arithmetic.unit
     partial = (magnitude + np.abs(total)) / 2
     additions = np.maximum(terms - 1, 0)
     power_of_two = np.broadcast_to(is_power_of_two(divisor), total.shape)
-    slack = 1 + 4 * FORMATS["float64"].unit * (terms + 8)
+    slack = 1 + own_rounding(terms)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         growth = 1 - additions * u
         divided = np.where(power_of_two, 0.0, (2 * u + u * u) * magnitude)

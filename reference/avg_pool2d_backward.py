@@ -18,7 +18,7 @@ from .features import of_forward
 from .measured import two_product
 from .op import Op, Padding, Pair, Run, Sides, Tensor, example, law, operation
 from .pick import Pick
-from .rounding import FORMATS, Arithmetic, Bound, Mask, forced_where, is_whole
+from .rounding import FORMATS, Arithmetic, Bound, Mask, forced_where, is_whole, own_rounding
 from .takers import collected, most_takers, takers
 
 Array = npt.NDArray[np.float64]
@@ -91,7 +91,8 @@ class AvgPool2dBackward(Backward):
             E = q * B' + (T-1)*u * (M + q*B') / (1 - (T-1)*u),  q = 2u + u^2, B' where D is no power of two.
 
         Where all D of a pixel are equal a division after the sum is no worse. Integers over powers of two are multiples
-        of 1/D for the largest D: where M * D fits the significand the sum is exact.
+        of 1/D for the largest D: where M * D fits the significand the sum is exact. Derived here; the figures of E are
+        float64 sums themselves, by whose rounding it is enlarged (rounding.own_rounding).
         """
         g, d = np.asarray(self.grad_output, np.float64), self.forward.divisor
         out, acc, u = arithmetic.out, arithmetic.acc, arithmetic.unit
@@ -106,7 +107,7 @@ class AvgPool2dBackward(Backward):
             error = rough + (additions * u * (partial + rough) + 2 * terms * acc.spacing) / growth
             if arithmetic.flush_to_zero:
                 error = error + terms * (3 * acc.smallest_normal / growth + out.smallest_normal)
-            error = np.where(growth > 0, error, np.inf)
+            error = np.where(growth > 0, error * (1 + own_rounding(terms)), np.inf)
             if arithmetic.widens:
                 error = error + out.unit * (np.abs(y) + error)
             reference = BETTER_THAN_DOUBLE if self.dtype == np.float64 else FORMATS["float64"].unit

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from .dot import BETTER_THAN_DOUBLE, as_float
 from .pick import Pick
-from .rounding import EPS, FORMATS, Arithmetic, Bound, attribute, format_of
-from .sets import Array, Normalization, Sets, Shape, errors, found_in, held, lost
+from .rounding import EPS, FORMATS, Arithmetic, Bound, attribute, format_of, own_rounding
+from .sets import Array, Normalization, Sets, Shape, Statistics, errors, found_in, held, lost
 from .window import STRETCHED, WIDE
 
 Tensor = npt.NDArray[Any]
@@ -84,26 +84,47 @@ def truth(problem: Normalization) -> tuple[Array, Array]:
 
 
 def inverse_deviation(
-    mu: Array, v: Array, eps: float, off: tuple[Array, Array], arithmetic: Arithmetic
+    mu: Array, v: Array, eps: float, off: tuple[Array, Array], count: int, arithmetic: Arithmetic
 ) -> tuple[Array, Array, Array]:
     """r = (v + eps)^-1/2, and how far it and the mean may be off where |mu| and v are off by dmu and dv: dr and dmu.
 
     r lies between those of v - dv and v + dv, and 5u come on top: the addition of eps (1/2), eps itself as a number of
-    the accumulator (1/2), a reciprocal square root good to 2 ulp (4; TOSA, CUDA and Vulkan allow as much). Where mean
-    and r are declared to be stored in a narrower format, its unit d adds d*(|mu| + dmu) to dmu and 2.5d*(r + dr) to dr,
-    and half the spacing of its subnormal numbers to each: r is one of them where the deviation is beyond 1/omega.
+    the accumulator (1/2), a reciprocal square root good to 2 ulp (4; CUDA's, as read, and Vulkan's are within). Where
+    mean and r are declared to be stored in a narrower format, its unit d adds d*(|mu| + dmu) to dmu and 2.5d*(r + dr)
+    to dr, and half the spacing of its subnormal numbers to each: r is one of them where the deviation is beyond
+    1/omega. Derived here.
+
+    In float64 the two ends are about as near to r as rounding lets them be told, and their differences from it would
+    cancel. With s = v + eps they are, without a subtraction,
+
+        high - r = r*(sqrt(1 + a) - 1),       a = (min(dv, v) + 2u*eps) / (max(v - dv, 0) + eps*(1-2u))
+        r - low  = r*(1 - 1/sqrt(1 + b)),     b = (dv + 2u*eps) / s
+
+    by expm1 and log1p. What rounding is left is that of v and dv, float64 sums of `count` terms: dv is good to
+    own_rounding(count) of itself, v to t, as much of v + dv. (A mean that is off by a rounding, at most u*|mu|, adds
+    its square to v, and dv is at least 4u*mu^2.) Both are charged where they count: v - dv may be much smaller than v.
+    r is off by no more than t/s of itself, by which dr is enlarged.
     """
-    (dmu, dv), u = off, arithmetic.unit
+    (dmu, dv), u, own = off, arithmetic.unit, own_rounding(count)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        r = (v + eps) ** -0.5
-        high = (np.maximum(v - dv, 0) + eps * (1 - 2 * u)) ** -0.5
-        low = (v + dv + eps * (1 + 2 * u)) ** -0.5
-        dr = np.maximum(high - r, r - low) + 5 * u * high
+        s, t, moved, added = v + eps, own * (v + dv), dv * (1 + own), 2 * u * eps * (1 + own)
+        r = s**-0.5
+        least = np.maximum(v - dv - t, 0) + eps * (1 - 2 * u) * (1 - own)
+        above = r * np.expm1(np.log1p((np.minimum(moved, v + t) + added) / least) / 2)
+        below = -r * np.expm1(np.log1p((moved + added) / s) / -2)
+        dr = (np.maximum(above, below) + 5 * u * (r + above)) * (1 + own + t / s)
         if arithmetic.statistics:
             narrow = FORMATS[arithmetic.statistics]
             dr = dr + 2.5 * narrow.unit * (r + dr) + narrow.spacing / 2
             dmu = dmu + narrow.unit * (mu + dmu) + narrow.spacing / 2
     return r, dr, dmu
+
+
+def distance(x: Array, found: Statistics, count: int) -> Array:
+    """|x - mu|, no smaller than it is: a mean of `count` elements, corrected once, is off by less than two roundings of
+    itself and count + 8 of the deviation."""
+    unit = FORMATS["float64"].unit
+    return np.asarray(np.abs(x - found.mean) + unit * (2 * np.abs(found.mean) + (count + 8) * np.sqrt(found.variance)))
 
 
 def judgement(problem: Normalization, arithmetic: Arithmetic, off: tuple[Array, Array] | None = None) -> Bound:
@@ -118,6 +139,10 @@ def judgement(problem: Normalization, arithmetic: Arithmetic, off: tuple[Array, 
     is beyond that of a narrower format in which it is declared to be kept.
 
     `off` is dmu and dv; by default those of one set of elements. A mean and a variance that are given are not off.
+
+    These figures are computed in float64, by whose rounding E is enlarged: own_rounding(m). z is taken by `distance`.
+    In a float64 problem that is of second order; y is the truth rounded once or off by (m + 16)*2^-53 of |w|*r*(|x| +
+    mean|x|) + |bias|, of which E has more than u. The bound is derived here (docs/numerics.md, 9).
 
     Where the weight or the whole set is zero, the output is the bias, whatever r is; where the mean is given, where the
     weight is zero.
@@ -134,13 +159,13 @@ def judgement(problem: Normalization, arithmetic: Arithmetic, off: tuple[Array, 
     dmu, dv = (none, none) if given else off or errors(found, sets.count, arithmetic)
     mu, v, eps, w, flush = np.abs(found.mean), found.variance, problem.eps, np.abs(weight), lost(arithmetic)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        r, dr, dmu = inverse_deviation(mu, v, eps, (dmu, dv), arithmetic)
+        r, dr, dmu = inverse_deviation(mu, v, eps, (dmu, dv), sets.count, arithmetic)
         most = r + dr
-        three, z = u * (3 + 3 * u + u * u), np.abs(x - found.mean)
+        three, z = u * (3 + 3 * u + u * u), distance(x, found, sets.count)
         error = w * (z * (dr + three * most) + dmu * most * (1 + three))
         error = error + u * (w * most * (np.abs(x) + 2 * mu) * (1 + 4 * u) + np.abs(bias))
         error = error + flush * (w * most + w + 2 + (z + dmu) * (1 + most if arithmetic.flush_to_zero else 1))
-        error = (1 + u) * error + u * np.abs(y)
+        error = ((1 + u) * error + u * np.abs(y)) * (1 + own_rounding(sets.count))
         if arithmetic.widens:
             error = error + out.unit * (np.abs(y) + error)
         error = error + out.spacing / 2

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from .dot import BETTER_THAN_DOUBLE, as_float, judge_dot
-from .normalize import affine, inverse_deviation
-from .rounding import FORMATS, Arithmetic, Bound
+from .normalize import affine, distance, inverse_deviation
+from .rounding import FORMATS, Arithmetic, Bound, own_rounding
 from .sets import Array, errors, found_in, lost
 
 Problem = Any  # a NormalizationBackward
@@ -29,13 +29,14 @@ class Seen:
         self.given, self.found, self.due = problem.held is not None, found_in(problem), problem.references()
         self.x, self.g = (as_float(a).reshape(sets.shape) for a in (problem.x, problem.grad_output))
         self.weight = affine(problem)[0]
-        self.centred = self.x - self.found.mean
+        self.centred, self.apart = self.x - self.found.mean, distance(self.x, self.found, sets.count)
         none = np.zeros(self.found.mean.shape)
         off = (none, none) if self.given else errors(self.found, sets.count, arithmetic)
         mu, v = np.abs(self.found.mean), self.found.variance
-        self.r, self.dr, self.dmu = inverse_deviation(mu, v, problem.eps, off, arithmetic)
+        self.r, self.dr, self.dmu = inverse_deviation(mu, v, problem.eps, off, sets.count, arithmetic)
         self.mu = mu + self.dmu  # as large as a computed mean may be
-        self.clipped = (v <= off[1]) & (not self.given)
+        self.own = own_rounding(sets.count)
+        self.clipped = (v <= off[1] + self.own * (v + off[1])) & (not self.given)
         # The reference: sums of m terms, three factors r each of which may carry half the error of one, and the rest.
         unit = BETTER_THAN_DOUBLE if problem.dtype == np.float64 else FORMATS["float64"].unit
         self.rough = (4 * sets.count + problem.users.count + 40) * unit
@@ -80,7 +81,8 @@ def judge_x(problem: Problem, s: Seen, arithmetic: Arithmetic) -> Bound:
     the centred forms may be in it, the sums not: with g_d(k) = k*d/(1 - k*d), dT is g_d(3)*mean(|h|*(c + dmu)) larger
     and E g_d(6)*(R*|h| + R*(|H| + dH) + R^3*t*(c + dmu)). What underflows is multiplied by no more than three r, two x,
     g and the weight; where something may leave the range, nothing is demanded. Where h is zero in the whole set, or,
-    with a given mean, itself, grad_x is zero.
+    with a given mean, itself, grad_x is zero. All this is computed in float64: E is enlarged by own_rounding(m), and
+    the means of h and of h*(x - mu), which may cancel, by as much of A and of Q. Derived here.
 
     Far from zero the bound is about |mu|/deviation times what the centred forms need: a*g + b*x + c passes too.
     """
@@ -97,26 +99,29 @@ def judge_x(problem: Problem, s: Seen, arithmetic: Arithmetic) -> Bound:
     y = s.due["grad_x"].reshape(sets.shape)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         h = s.g * s.weight
-        size, x, c, most = np.abs(h), np.abs(s.x), np.abs(s.centred), r + dr
+        size, x, c, most = np.abs(h), np.abs(s.x), s.apart, r + dr
         if s.given:
             error = size * (dr + (growth(3, arithmetic) + narrow(3)) * most)
             terms = rough = size * r
             zero = size == 0
         else:
-            mean_h, mean_size, mean_hc = average(h), average(size), average(h * s.centred)
+            mean_size = average(size)
             q = average(size * x) + mu * mean_size
+            of_h, of_t = s.own * mean_size, s.own * q  # what the means lose in float64, which they may cancel to
+            mean_h, mean_t = np.abs(average(h)) + of_h, np.abs(average(h * s.centred)) + of_t
             dh = growth(m + 4, arithmetic) * mean_size
-            dt = growth(m + 8, arithmetic) * q + dmu * np.abs(mean_h) + narrow(3) * average(size * (c + dmu))
-            t = np.abs(mean_hc) + dt
-            error = dr * np.abs(h - mean_h) + most * dh + most**3 * t * dmu + 3 * dr * most**2 * c * t + r**3 * c * dt
-            inner = most * size + most * (np.abs(mean_h) + dh)
+            dt = growth(m + 8, arithmetic) * q + dmu * mean_h + narrow(3) * average(size * (c + dmu))
+            t, rest = mean_t + dt, np.abs(h - average(h)) + of_h
+            error = dr * rest + most * dh + most**3 * t * dmu + 3 * dr * most**2 * c * t + r**3 * c * dt
+            inner = most * size + most * (mean_h + dh)
             error = error + growth(7, arithmetic) * (inner + most**3 * t * (x + mu))
             error = error + narrow(6) * (inner + most**3 * t * (c + dmu))
             error = error + growth(m + 8, arithmetic) * most**3 * t * (average(c) + dmu)
-            error = error + s.clipped * r**3 * c * np.abs(mean_hc)
+            error = error + s.clipped * r**3 * c * mean_t
             terms = r * (size + mean_size) + r**3 * c * average(size * c)
             rough = r * (size + mean_size) + r**3 * q * (x + s.found.modulus)
             zero = (mean_size == 0) & np.ones(x.shape, bool)
+        error = error * (1 + s.own)
         if arithmetic.widens:
             error = error + out.unit * (np.abs(y) + error)
         largest, g, off = 1 + np.abs(s.weight).max(), np.abs(s.g), c + dmu
@@ -141,7 +146,7 @@ def judge_weight(problem: Problem, s: Seen, arithmetic: Arithmetic) -> Bound:
     g*(a*x + b) with a = r and b = -mu*r, or of (sum g*x - mu * sum g)*r set by set, as PyTorch does, no product passes
     more than p - 1 additions and five roundings: g(p+4) times the sum of |g|*R*(|x| + M). A wider accumulator is
     rounded once at the end; where statistics are declared to be kept in a narrower format, these sums are kept in it
-    too. Where all g are zero, so is grad_weight.
+    too. Where all g are zero, so is grad_weight. Derived here; the float64 figures as in judge_x.
     """
     kept, out, y = _kept(arithmetic), arithmetic.out, s.due["grad_weight"]
 
@@ -149,9 +154,10 @@ def judge_weight(problem: Problem, s: Seen, arithmetic: Arithmetic) -> Bound:
         return np.asarray(np.broadcast_to(a, s.x.shape).sum(axis=problem.users.axes).reshape(y.shape))
 
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        g, x, c, most = np.abs(s.g), np.abs(s.x) + s.mu, np.abs(s.centred), s.r + s.dr
+        g, x, c, most = np.abs(s.g), np.abs(s.x) + s.mu, s.apart, s.r + s.dr
         size = total(g * most * x)
         error = total(g * (most * s.dmu + c * s.dr)) + growth(problem.users.count + 4, kept) * size
+        error = error * (1 + s.own + own_rounding(problem.users.count))
         if kept.widens:
             error = error + out.unit * (np.abs(y) + error)
         error = error + 4 * lost(arithmetic) * total((1 + most) * (1 + x) * (1 + g)) + lost(kept) * total(1 + most)

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .dot import as_float
-from .normalize import affine, inverse_deviation, reference
-from .rounding import FORMATS, Arithmetic, Bound
+from .normalize import affine, distance, inverse_deviation, reference
+from .rounding import FORMATS, Arithmetic, Bound, own_rounding
 from .sets import Statistics, errors, found_in, held, lost
 
 Array = npt.NDArray[np.float64]
@@ -25,7 +25,8 @@ def passed_on(problem: Normalization, off: Array, arithmetic: Arithmetic) -> Bou
     mu then moves by at most mean(D), and v by at most 2*mean(|x-mu|*D) + mean(D^2), the x - mu having mean zero. Both
     are added to dmu and dv, which are those of the largest sets that can be reached. In x - mu stands D beside dmu, in
     the folded form |x| + D for |x|; the last addition rounds a result that is off itself, (1+u).
-    The reference's own roundings are m + 16 more. A mean and a variance that are given do not move.
+    The reference's own roundings are m + 16 more; those of the bound as there. A mean and a variance that are given do
+    not move. Derived here.
     """
     sets = problem.sets
     shape, out, acc, u = problem.x.shape, arithmetic.out, arithmetic.acc, arithmetic.unit
@@ -46,13 +47,13 @@ def passed_on(problem: Normalization, off: Array, arithmetic: Arithmetic) -> Bou
         none = np.zeros(most.mean.shape)
         dmu, dv = (none, none) if given else errors(most, sets.count, arithmetic)
         dmu, dv = dmu + drift, dv + swing
-        r, dr, dmu = inverse_deviation(most.mean, v, eps, (dmu, dv), arithmetic)
+        r, dr, dmu = inverse_deviation(most.mean, v, eps, (dmu, dv), sets.count, arithmetic)
         root = r + dr
-        three, z = u * (3 + 3 * u + u * u), np.abs(x - found.mean)
+        three, z = u * (3 + 3 * u + u * u), distance(x, found, sets.count)
         error = w * (z * (dr + three * root) + (dmu + d) * root * (1 + three))
         error = error + u * (w * root * (np.abs(x) + d + 2 * most.mean) * (1 + 4 * u) + np.abs(bias))
         error = error + flush * (w * root + w + 2 + (z + dmu + d) * (1 + root if arithmetic.flush_to_zero else 1))
-        error = (1 + u) * error + u * np.abs(y)
+        error = ((1 + u) * error + u * np.abs(y)) * (1 + own_rounding(sets.count))
         if arithmetic.widens:
             error = error + out.unit * (np.abs(y) + error)
         error = error + out.spacing / 2

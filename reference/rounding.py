@@ -69,6 +69,12 @@ def raised(u: float, power: int) -> float:
     return math.expm1(power * math.log1p(u))
 
 
+def own_rounding(terms: Any) -> Any:
+    """What a bound is enlarged by, relatively, as its own figures are float64 sums of so many terms, and products and
+    quotients of a few of these: 4*2^-53*(terms + 8)."""
+    return 4 * FORMATS["float64"].unit * (terms + 8)
+
+
 @cache
 def name_of(dtype: np.dtype[Any] | str) -> str:
     """The name of a dtype, which NumPy takes microseconds to make."""
@@ -284,7 +290,7 @@ def dot_bound(
     # figures that these are multiplied by may be off: they are float64 sums, however y was made.
     additions = np.maximum(terms - 1, 0)
     growth = 1 - additions * u
-    slack = 1 + 4 * max(reference, FORMATS["float64"].unit) * (terms + 8)
+    slack = 1 + own_rounding(terms)
     underflow = terms * (
         2 * acc.smallest_normal if arithmetic.flush_to_zero else arithmetic.unit_factor * acc.spacing / 2
     )

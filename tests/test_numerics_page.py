@@ -89,7 +89,7 @@ def test_the_rules_are_those_that_the_page_names() -> None:
 
 def test_files_that_the_page_names_are_there() -> None:
     named = set(re.findall(r"`((?:reference|conformance|reports|tests|benchmarks)/[\w./]+)`", PAGE))
-    bounds = ("rounding", "avg_pool2d", "sets", "normalize", "running", "shards", "local_response_norm", "dropping")
+    bounds = ("rounding", "averages", "sets", "normalize", "running", "shards", "local_response_norm", "dropping")
     assert {f"reference/{bound}.py" for bound in bounds} <= named
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
     for target in re.findall(r"\]\(([^)#\s]+)\)", PAGE):
