@@ -137,12 +137,14 @@ def _edge(clause: Clause) -> Callable[..., Op]:
 
 @dataclass(frozen=True)
 class Products:
-    """A gradient that is bilinear in two arrays: what it is, and the same in about 106 bits."""
+    """A gradient that is bilinear in two arrays: what it is, and the same in about 106 bits. `summed`: all of `right`
+    are ones, and it is a sum of what is in `left`."""
 
     left: Tensor
     right: Tensor
     multiply: Callable[[Array, Array], Array]
     exactly: Callable[[Array, Array], HiLo]
+    summed: bool = False
 
     @property
     def arrays(self) -> HiLo:
@@ -161,8 +163,12 @@ def exact(gradients: dict[str, Products], dtype: np.dtype[Any]) -> dict[str, HiL
 
 
 def bounds(gradients: dict[str, Products], arithmetic: Arithmetic, dtype: np.dtype[Any]) -> dict[str, Bound]:
-    """Each gradient is a sum of products of its own, with magnitudes and terms of its own."""
-    return {name: judge_dot(g.multiply, *g.arrays, None, arithmetic, dtype) for name, g in gradients.items()}
+    """Each gradient is a sum of products of its own, with magnitudes and terms of its own (rounding.dot_bound). That of
+    a bias is a sum of what is given; where it is of one output alone it is a copy, and exact."""
+    return {
+        name: judge_dot(g.multiply, *g.arrays, None, arithmetic, dtype, summed=g.summed)
+        for name, g in gradients.items()
+    }
 
 
 def likely_errors(gradients: dict[str, Products], arithmetic: Arithmetic) -> dict[str, Array]:

@@ -96,6 +96,7 @@ class Conv2dBackward(Backward):
                 ones,
                 lambda g, one: np.matmul(_rows(g), one).reshape(k),
                 lambda g, one: _shaped(exact_dot(_rows(g), one, None), (k,)),
+                summed=True,
             )
         return found
 

@@ -39,6 +39,7 @@ def judge_dot(
     products: Array | None = None,
     by_image: bool = False,
     taps: Callable[[], Array] | None = None,
+    summed: bool = False,
 ) -> Bound:
     """The bound of an operation `multiply(x, weight) + bias`, where `multiply` is bilinear.
 
@@ -46,6 +47,7 @@ def judge_dot(
     `products`: `multiply(x, weight)`, where it is known. `by_image`: images, along the first axis of x and of the
     result, are multiplied alike and apart, so that the terms of one without zeros are those of all. `taps`: how many
     products each output adds up, of a shape that stretches to it; those are the terms where no factor is zero.
+    `summed`: all weights are one, and nothing is multiplied. The bound is that of rounding.dot_bound.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         value = multiply(x, weight) if products is None else products
@@ -63,6 +65,7 @@ def judge_dot(
         whole=is_whole(x, weight, bias),
         reference_unit=unit,
         flushed=flushed(multiply, x, weight, bias, arithmetic),
+        summed=summed,
     )
     if become_infinite(arithmetic, x, weight):
         bound = replace(bound, overflows=np.ones_like(bound.overflows))

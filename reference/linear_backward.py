@@ -65,7 +65,7 @@ class LinearBackward(Backward):
         if self.bias is not None:
             ones = np.ones(self.x.shape[0])
             found["grad_bias"] = Products(
-                g, ones, lambda g, one: np.matmul(g.T, one), lambda g, one: exact_dot(g.T, one, None)
+                g, ones, lambda g, one: np.matmul(g.T, one), lambda g, one: exact_dot(g.T, one, None), summed=True
             )
         return found
 

@@ -102,13 +102,15 @@ class MaxPool2dBackward(Backward):
         return {"grad_x": (hi, lo)}
 
     def judgements(self, arithmetic: Arithmetic) -> dict[str, Bound]:
-        """A sum of the gradients of the windows that a pixel wins, in any order: rounding.dot_bound.
+        """A sum of the gradients of the windows that a pixel wins, in any order: rounding.dot_bound. Of one window it
+        is a copy, and exact. What follows was derived here.
 
-        Where a pixel ties, every window counts with its whole gradient B, and a split costs two roundings more, either
-        of which may underflow. Let k be the largest error of a tied pixel over its B. A right answer a = s + e, s a
-        legal split and |e| <= k*B, is moved onto what is legal in two steps (ties.nearest), each of at most k*B: into
-        the interval of the pixel, and by its part of what the component then lacks, at most the sum of the |e|. Hence
-        2k*B there. The moves are made in float64, whose roundings come on top: one for each element of the channel.
+        Where a pixel ties, parts are rounded, as products are. Every window counts with its whole gradient B, and a
+        split costs two roundings more, either of which may underflow. Let k be the largest error of a tied pixel over
+        its B. A right answer a = s + e, s a legal split and |e| <= k*B, is moved onto what is legal in two steps
+        (ties.nearest), each of at most k*B: into the interval of the pixel, and by its part of what the component then
+        lacks, at most the sum of the |e|. Hence 2k*B there. The moves are made in float64, whose roundings come on top:
+        one for each element of the channel.
 
         Where subnormal numbers are flushed, an input may be read as zero. A window in which that changes who wins may
         give its gradient to those that win either way, in any split: each of its candidates is off by |g|, and by what
@@ -124,8 +126,17 @@ class MaxPool2dBackward(Backward):
         light = g < arithmetic.out.smallest_normal
         lost = self.collected(np.where(wins & light, g, 0.0)) if arithmetic.flush_to_zero and light.any() else 0.0
         bound, exact = (
-            dot_bound(value, most, terms, arithmetic, whole=whole and one, reference_unit=unit, flushed=lost)
-            for one in (not self.random, True)
+            dot_bound(
+                value,
+                most,
+                terms,
+                arithmetic,
+                whole=whole and no_ties,
+                reference_unit=unit,
+                flushed=lost,
+                summed=no_ties,
+            )
+            for no_ties in (not self.random, True)
         )
         if arithmetic.flush_to_zero:
             opened = np.any(self.won != self.flushed, axis=(4, 5), keepdims=True) & wins

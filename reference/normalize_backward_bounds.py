@@ -173,14 +173,15 @@ def judge_weight(problem: Problem, s: Seen, arithmetic: Arithmetic) -> Bound:
 
 
 def judge_bias(problem: Problem, s: Seen, arithmetic: Arithmetic) -> Bound:
-    """grad_bias is a sum of numbers that are given, in the accumulator or where the statistics are kept."""
+    """grad_bias is a sum of numbers that are given, in the accumulator or where the statistics are kept: one alone is
+    a copy, and exact where that format holds the numbers of the storage (rounding.dot_bound)."""
     assert problem.bias is not None
     rows, shape = problem.users.rows(s.g), problem.bias.shape
 
     def summed(g: Array, ones: Array) -> Array:
         return np.asarray(g @ ones).reshape(shape)
 
-    return judge_dot(summed, rows, np.ones(rows.shape[1]), None, _kept(arithmetic), problem.dtype)
+    return judge_dot(summed, rows, np.ones(rows.shape[1]), None, _kept(arithmetic), problem.dtype, summed=True)
 
 
 def _kept(arithmetic: Arithmetic) -> Arithmetic:

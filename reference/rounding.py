@@ -43,6 +43,10 @@ class Format:
         """The distance of neighbouring subnormal numbers."""
         return float(np.ldexp(1.0, self.smallest_exponent - self.p + 1))
 
+    def holds(self, other: Format) -> bool:
+        """Is every number of the other format one of this?"""
+        return self.p >= other.p and self.spacing <= other.spacing and self.largest >= other.largest
+
 
 FORMATS = {
     f.name: f
@@ -249,12 +253,13 @@ def dot_bound(
     whole: bool = False,
     reference_unit: float | None = None,
     flushed: Array | float = 0.0,
+    summed: bool = False,
 ) -> Bound:
     """The bound of y = sum x*w + b, whatever the order of summation.
 
     value: y. magnitude: B = sum |x||w| + |b|. terms: T, the number of non-zero products, plus one for a
     non-zero bias. whole: every x, w and b is an integer. flushed: what subnormal inputs contribute, where they may be
-    read as zero.
+    read as zero. summed: every w is one, so that nothing is multiplied, and there is no bias.
 
     Let L be the sum of the absolute local errors. Products contribute at most u*P, P = B - |b| (nothing with a
     fused multiply-add). A tree has at most T-1 additions of two non-zero operands; the exact sum of the computed
@@ -276,6 +281,12 @@ def dot_bound(
     first one, of y - b, whose modulus is at most M: u_d*(M + E) and half a spacing, or the smallest normal number if
     it is flushed, go through one addition and the second rounding; y - b may itself leave the range of the storage.
     Integers whose M fits the significand are summed exactly in every order.
+
+    Where numbers are only added up, those of the storage being numbers of the accumulator, no product is rounded: L <=
+    (T-1)*u*(M + L) + F, and (T-1)*u*B to nearest, by the proof of the other with no error for one term. F is zero but
+    where T-1 results are flushed. A single number is copied, and then nothing is off but what is declared of inputs.
+
+    The design of this project derived these bounds; docs/numerics.md, 4, has the proofs in full.
     """
     out, acc = arithmetic.out, arithmetic.acc
     u = arithmetic.unit
@@ -291,22 +302,23 @@ def dot_bound(
     additions = np.maximum(terms - 1, 0)
     growth = 1 - additions * u
     slack = 1 + own_rounding(terms)
-    underflow = terms * (
-        2 * acc.smallest_normal if arithmetic.flush_to_zero else arithmetic.unit_factor * acc.spacing / 2
-    )
+    summed = summed and acc.holds(out)
+    rounded = additions if summed else terms
+    least = 0.0 if summed else arithmetic.unit_factor * acc.spacing / 2
+    underflow = rounded * (2 * acc.smallest_normal if arithmetic.flush_to_zero else least)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         most, within, of_products = magnitude, partial, products
         if arithmetic.input_rounding:
             moved = (2 * arithmetic.input_rounding + arithmetic.input_rounding**2) * products + flushed
             most, within, of_products = magnitude + moved, partial + moved, products + moved
-        error = of_products * (slack * u / growth)
+        error = of_products * (0.0 if summed else slack * u / growth)
         error += within * (slack * additions * u / growth)
         stretched = 1 / growth
         if np.any(growth <= 0):
             error = np.where(growth > 0, error, np.inf)
             stretched = np.where(growth > 0, stretched, 1 + additions * u)
         if arithmetic.unit_factor == 1:
-            np.minimum(error, most * (slack * terms * u), out=error)
+            np.minimum(error, most * (slack * rounded * u), out=error)
         error += slack * underflow * stretched + (0.0 if arithmetic.widens else out.spacing / 2)
         if arithmetic.input_rounding:
             error += moved * slack
@@ -319,6 +331,9 @@ def dot_bound(
                 error += np.where(bias > 0, (out.unit * (within + error) + least) * (1 + u), 0.0)
             error += out.unit * (size + error)
         error += magnitude * ((terms + 2) * reference)
+        if summed:
+            lost = moved if arithmetic.input_rounding else flushed if arithmetic.flush_to_zero else 0.0
+            error = np.where(terms <= 1, lost * slack, error)
     empty = magnitude == 0
     if empty.any():
         error[empty] = 0.0

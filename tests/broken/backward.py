@@ -72,6 +72,24 @@ class TransformsTheImage(Gradients):
 
 @broken(
     60,
+    max_pool2d_backward="within_the_bound",
+    linear_backward="within_the_bound",
+    layer_norm_backward="within_the_bound",
+)
+class AddsUpTenTimesAsMuch(Gradients):
+    """Gradients that are added up are multiplied by ten before, and by a tenth after: a single one is off by an ulp."""
+
+    def wrong(self, problem: Any, right: Any) -> Any:
+        def scaled(y: Any) -> Any:
+            return None if y is None else (y * y.dtype.type(10)) * y.dtype.type(0.1)
+
+        if problem.name == "max_pool2d_backward":
+            return scaled(right)
+        return (*right[:2], scaled(right[2])) if isinstance(right, tuple) else right
+
+
+@broken(
+    60,
     conv2d_backward=LINEAR_LAWS,
     linear_backward=LINEAR_LAWS,
     relu_backward=LINEAR_LAWS,
