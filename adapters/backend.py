@@ -14,7 +14,7 @@ import numpy as np
 from convspec.reference import NETWORKS, OPS, Composition, Op
 from convspec.reference.rounding import DECLARED, FORMATS, Arithmetic, name_of
 
-from .declarations import conventions_of, fits, misspelt, not_called, told
+from .declarations import MULTIPLYING, REDUCED, conventions_of, fits, misspelt, not_called, told
 from .errors import CannotLoad, NoDomain, Unsupported
 from .stale import spoil
 from .together import on_the_host, together
@@ -122,7 +122,8 @@ class Backend:
         return on_the_host(self.subject, getattr(self.subject, problem.name)(problem))
 
     def arithmetic(self, op: str, dtype: str) -> Arithmetic:
-        """The arithmetic that the backend declares for an operation and a dtype; strict IEEE by default."""
+        """The arithmetic that the backend declares for an operation and a dtype; strict IEEE by default, and where a
+        reduced multiplication is declared by name for an operation that has none."""
         declared = getattr(self.subject, "arithmetic", "ieee")
         if isinstance(declared, Mapping):
             declared = declared.get((op, dtype), "ieee")
@@ -131,7 +132,7 @@ class Backend:
             return declared
         if declared != "ieee" and declared not in DECLARED:
             raise CannotLoad(f"{self.key}: arithmetic {declared!r} is unknown; known are ieee, {', '.join(DECLARED)}")
-        return Arithmetic.named(declared, dtype)
+        return Arithmetic.named("ieee" if declared in REDUCED and op not in MULTIPLYING else declared, dtype)
 
     def arithmetic_of(self, problem: Op) -> Arithmetic:
         """The arithmetic declared for a problem; for a network, the loosest of those of its layers."""

@@ -16,6 +16,11 @@ from .errors import CannotLoad
 # `max_pool2d`; `pool2d` is not.
 NEAR = 0.85
 
+# A reduced multiplication by name is that of units which multiply two arrays of the user, and of these operations
+# alone; the others are held to strict arithmetic. A record, which says all that it means, is taken as it is.
+REDUCED = ("tf32", "bf16")
+MULTIPLYING = ("convolve2d", "conv2d", "locally_connected2d", "linear", "conv2d_backward", "linear_backward")
+
 CONVENTIONS: dict[str, tuple[str, ...]] = {
     "stored_variance": ("unbiased", "biased"),
     "max_pool_nan": ("propagate", "ignore"),

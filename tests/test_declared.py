@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from convspec.adapters import Backend, CannotLoad
+from convspec.adapters.declarations import MULTIPLYING, REDUCED
 from convspec.conformance.check import NonConformance, check
 from convspec.conformance.checks import clauses_of
 from convspec.conformance.session import Item
 from convspec.conformance.terminal import _failures, _notes
-from convspec.reference import Linear, Relu
+from convspec.reference import OPS, Linear, Relu
 from convspec.reference.rounding import Arithmetic
 from convspec.reports.page import write_page
 from convspec.reports.record import Cell, RunFolder, RunInfo
@@ -54,12 +55,25 @@ def test_what_is_declared_is_told_with_its_dtype_and_operation() -> None:
         return Backend.of("it", declaring(arithmetic, *dtypes)(), "test")
 
     assert of("ieee", "float32").relaxed == ""
-    assert of("tf32", "float32", "float64").relaxed == "tf32 (float32)"
+    assert of("tf32", "float32", "float64").relaxed == "tf32 (float32: linear)"
+    assert of("fft", "float32").relaxed == "fft (float32)"
     narrow = of({("linear", "float16"): HALF}, "float32", "float16")
     assert narrow.relaxed == "half sums (float16: linear)"
     assert [narrow.declares("linear", d) for d in ("float16", "float32")] == ["half sums", ""]
     assert narrow.declares("relu", "float16") == ""
     assert narrow.declares("stack", "float16") == "half sums"  # which may end in a fully connected layer
+
+
+@pytest.mark.parametrize("name", REDUCED)
+def test_a_reduced_multiplication_is_that_of_operations_which_multiply(name: str) -> None:
+    """Normalizations, pooling and dropout are held to strict arithmetic; a network with such a layer is not."""
+    every = type("Every", (), {"arithmetic": name, **dict.fromkeys((op.name for op in OPS), print)})
+    backend = Backend.of("it", every(), "test")
+    reduced = {op for op in backend.operations if backend.arithmetic(op, "float32") != Arithmetic.ieee("float32")}
+    assert reduced == set(MULTIPLYING)
+    assert backend.declares("stack", "float32") == name
+    record = replace(Arithmetic.ieee("float32"), name="own", unit_factor=2.0)
+    assert Backend.of("it", declaring(record, "float32")(), "test").arithmetic("relu", "float32") == record
 
 
 DECLARES = """
@@ -127,8 +141,8 @@ def test_it_is_told_inside_somebodys_own_tests() -> None:
     class Wrong:
         arithmetic = "tf32"
 
-        def relu(self, problem: Any) -> Any:
-            return np.maximum(problem.x, 0) + 1
+        def linear(self, problem: Any) -> Any:
+            return np.ones((len(problem.x), len(problem.weight)), problem.dtype)
 
     with pytest.raises(NonConformance, match=r"\[float32, tf32\]"):
-        check(Wrong(), op=Relu.name)
+        check(Wrong(), op=Linear.name)

@@ -330,6 +330,19 @@ class CountsWhatHangsOver(RightPool):
         return np.full(problem.divisor.shape, full) if problem.count_include_pad else np.asarray(problem.divisor)
 
 
+@broken(examples=100, avg_pool2d="within_the_bound")
+class CutsOffAndSaysTf32(RightPool):
+    """An average is cut off, not rounded: reduced products are declared, and there are none here."""
+
+    arithmetic = "tf32"
+
+    def avg_pool2d(self, problem: Any) -> Any:
+        problem.validate()
+        exact = self.total(self.seen(problem, 0.0)) / self.divisor(problem)
+        nearest = rounded(exact, problem)
+        return np.where(np.abs(wide(nearest)) > np.abs(exact), np.nextafter(nearest, np.zeros_like(nearest)), nearest)
+
+
 @broken(avg_pool2d="rows_then_columns a_constant_stays")
 class CountsRowsOnly(RightPool):
     """Without count_include_pad only the padding of the rows is left out of the divisor."""
