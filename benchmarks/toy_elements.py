@@ -50,13 +50,18 @@ def responses(random: np.random.Generator, outputs: int) -> Iterator[Answer]:
         for unit in machines(p, random):
             truth = Truth.of(value, np.zeros_like(value), problem.judgement(unit.declared))
             read, round_ = unit.read(x), unit.machine.round
-            share = round_(round_(np.array(alpha)) / size)
+            factor = round_(np.array(alpha))
+            share, part = round_(factor / size), round_(np.array(1 / size))
             for name, sum_up in (("one by one", one_by_one), ("random tree", random_tree)):
                 squares = np.zeros_like(read)
                 for c in range(channels):
                     window = read[:, max(0, c - (size - 1) // 2) : c + size // 2 + 1]
                     squares[:, c] = sum_up(window * window, unit.machine, random)
-                divisor = round_(round_(np.array(k)) + round_(share * squares))
+                if name == "one by one":
+                    scaled_squares = round_(share * squares)
+                else:  # a mean, and a product
+                    scaled_squares = round_(factor * round_(part * squares))
+                divisor = round_(round_(np.array(k)) + scaled_squares)
                 for way, power in _powers(divisor, beta, unit.machine, random):
                     for how, y in (("times", round_(read * power)), ("divided", round_(read / round_(1 / power)))):
                         if how == "times" or way != "root":

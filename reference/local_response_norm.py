@@ -125,13 +125,15 @@ class LocalResponseNorm(Op):
     def judgement(self, arithmetic: Arithmetic) -> Bound:
         """How far x * D^-beta, D = k + alpha/size * S, may be off.
 
-        S is a sum of T <= size squares, with T roundings in any order; the product with alpha/size costs three more,
-        and the addition of k, itself rounded, one: D is good to rel = (g(size+5)*alpha*S/size + (2u + u^2)*k) / D, with
+        S is a sum of T <= size squares: no square passes more than T roundings, in any order. Its share alpha/size
+        costs four more, as a product with a rounded 1/size and one with a rounded alpha, and the addition of k one; k
+        itself is rounded and then added. D is good to rel = (g(size+5)*alpha*S/size + (2u + u^2)*k) / D, with
         g(n) = n*u/(1 - n*u). Its power is off by a factor of (1 - rel)^-beta at most. A logarithm and an exponential
         good to 2 ulp each, 4u, and the rounded product of the former with a rounded beta move the exponent by
         ((1+u)^6 - 1)*beta*(|ln D| - ln(1 - rel)) and the power by 4u: E = |y|*(exp(that)*(1+4u)*(1+2u) - 1). A wider
         accumulator is rounded once at the end. Where a square or D leaves the range, nothing is demanded. A power
         that is subnormal loses what underflow takes, times |x|; a subnormal x that may be read as zero, all of y.
+        Derived here.
 
         Zero gives zero; beta = 0, or alpha = 0 with k = 1, gives x.
         """
