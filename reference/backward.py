@@ -62,6 +62,7 @@ class Backward(Op):
         return {name: (hi, np.zeros_like(hi)) for name, hi in self.references().items()}
 
     def judgement(self, arithmetic: Arithmetic) -> Bound:
+        """That of grad_x; a subclass derives all of them, or says where they are derived."""
         return self.judgements(arithmetic)["grad_x"]
 
     def image(self, n: int) -> Self:

@@ -107,6 +107,7 @@ class Conv2d(Op):
         return hi.reshape(self.output_shape()), lo.reshape(self.output_shape())
 
     def judgement(self, arithmetic: Arithmetic) -> Bound:
+        """That of a sum of products: rounding.dot_bound. With a declared transform, algorithms.py too."""
         bound = judge_dot(
             *self._factors(), arithmetic, self.dtype, products=self.products(), by_image=True, taps=self.taps
         )

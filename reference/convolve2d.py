@@ -100,6 +100,7 @@ class Convolve2d(Op):
         return exact_dot(seen.reshape(*self.x.shape, -1), np.broadcast_to(flipped, (1, 1, flipped.size)), None)
 
     def judgement(self, arithmetic: Arithmetic) -> Bound:
+        """That of a sum of products: rounding.dot_bound."""
         return judge_dot(*self._factors(), arithmetic, self.dtype)
 
     def likely_errors(self, arithmetic: Arithmetic) -> dict[str, Array]:

@@ -67,6 +67,7 @@ class Dropout(Op):
         return dropping.truth(self) if self.dtype == np.float64 else super().truth()
 
     def judgement(self, arithmetic: Arithmetic) -> Bound:
+        """That of what is kept and multiplied: dropping.judgement."""
         return dropping.judgement(self, arithmetic)
 
     @classmethod

@@ -74,6 +74,7 @@ class Dropout2d(Op):
         return dropping.truth(self) if self.dtype == np.float64 else super().truth()
 
     def judgement(self, arithmetic: Arithmetic) -> Bound:
+        """That of what is kept and multiplied: dropping.judgement."""
         return dropping.judgement(self, arithmetic)
 
     @classmethod

@@ -85,7 +85,7 @@ def judgement(problem: Problem, arithmetic: Arithmetic) -> Bound:
     float32 one, as interfaces do that take a `float`: off by p*2^-24 at most, which of 1 - p is h = p*2^-24/(1 - p), so
     that what comes of it is divided by 1 - h. 1/(1 - p) makes no number smaller, so that a subnormal loses half a
     spacing, or, where flushing is declared, itself. Where p is a float32 number and 1/(1 - p) a power of two nothing is
-    rounded at all, nor is it where x is copied or dropped.
+    rounded at all, nor is it where x is copied or dropped. Derived here.
     """
     y = reference(problem)
     zero, no = np.zeros(y.shape), np.zeros(y.shape, bool)

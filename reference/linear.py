@@ -64,6 +64,7 @@ class Linear(Op):
         return exact_dot(as_float(self.x)[:, None], as_float(self.weight)[None], bias)
 
     def judgement(self, arithmetic: Arithmetic) -> Bound:
+        """That of a sum of products: rounding.dot_bound. With a declared transform, algorithms.py too."""
         bound = judge_dot(*self._factors(), arithmetic, self.dtype, by_image=True, taps=self.taps)
         return self.transformed(bound, as_float(self.x), arithmetic)
 

@@ -76,6 +76,7 @@ class LinearBackward(Backward):
         return backward.exact(self.gradients, self.dtype)
 
     def judgements(self, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """Sums of products, and of the bias a sum: backward.bounds."""
         return backward.bounds(self.gradients, arithmetic, self.dtype)
 
     def likely_errors(self, arithmetic: Arithmetic) -> dict[str, Array]:

@@ -114,6 +114,7 @@ class LocallyConnected2d(Op):
         return hi.transpose(2, 3, 0, 1), lo.transpose(2, 3, 0, 1)
 
     def judgement(self, arithmetic: Arithmetic) -> Bound:
+        """That of a sum of products: rounding.dot_bound."""
         return judge_dot(*self._factors(), arithmetic, self.dtype, products=self.products(), by_image=True)
 
     def likely_errors(self, arithmetic: Arithmetic) -> dict[str, Array]:

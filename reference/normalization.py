@@ -41,6 +41,7 @@ class NormalizationOp(Op):
         return normalize.truth(self) if self.dtype == np.float64 else super().truth()
 
     def judgement(self, arithmetic: Arithmetic) -> Bound:
+        """As normalize.judgement derives it, of the errors that sets.errors finds."""
         return normalize.judgement(self, arithmetic)
 
 
@@ -72,9 +73,11 @@ class RunningNormalization(NormalizationOp):
         return {"y": self.truth()} | running.truths(self)
 
     def judgement(self, arithmetic: Arithmetic) -> Bound:
+        """That of y."""
         return self.judgements(arithmetic)["y"]
 
     def judgements(self, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """Of y as normalize.judgement derives it; of running statistics, running.judgements."""
         off = self.errors(arithmetic)
         return {"y": normalize.judgement(self, arithmetic, off)} | running.judgements(self, arithmetic, off)
 

@@ -89,10 +89,10 @@ def inverse_deviation(
     """r = (v + eps)^-1/2, and how far it and the mean may be off where |mu| and v are off by dmu and dv: dr and dmu.
 
     r lies between those of v - dv and v + dv, and 5u come on top: the addition of eps (1/2), eps itself as a number of
-    the accumulator (1/2), a reciprocal square root good to 2 ulp (4; CUDA's, as read, and Vulkan's are within). Where
-    mean and r are declared to be stored in a narrower format, its unit d adds d*(|mu| + dmu) to dmu and 2.5d*(r + dr)
-    to dr, and half the spacing of its subnormal numbers to each: r is one of them where the deviation is beyond
-    1/omega. Derived here.
+    the accumulator (1/2), a reciprocal square root good to 2 ulp (4; Vulkan and CUDA allow as much). Where mean and r
+    are declared to be stored in a narrower format, its unit d adds d*(|mu| + dmu) to dmu and 2.5d*(r + dr) to dr, and
+    half the spacing of its subnormal numbers to each: r is one of them where the deviation is beyond 1/omega. Derived
+    here; what Vulkan and CUDA say of roots was read (docs/numerics.md, 17).
 
     In float64 the two ends are about as near to r as rounding lets them be told, and their differences from it would
     cancel. With s = v + eps they are, without a subtraction,

@@ -91,6 +91,7 @@ class NormalizationBackward(Backward):
         return {name: np.asarray(found[name]).reshape(shape) for name, shape in shapes.items()}
 
     def judgements(self, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """As normalize_backward_bounds.py derives them, one function for each."""
         shapes = self.output_shapes()
         if not self.x.size:
             return {name: Bound.exact(shape) for name, shape in shapes.items()}

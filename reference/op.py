@@ -220,6 +220,7 @@ class Op:
         return {self.outputs[0]: self.truth()}
 
     def judgements(self, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """That of the one output; an operation with several says where each is derived."""
         return {self.outputs[0]: self.judgement(arithmetic)}
 
     # What everyone uses. Of an operation with several outputs these return a tuple, with None for an absent one.

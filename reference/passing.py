@@ -1,5 +1,7 @@
 """How errors pass through a layer: the largest that can come out, and the standard deviation of what does.
 
+Derived for this project; the layers' own bounds are those of their operations, for the largest inputs there may be.
+
 Notation: x is the layer's input in the ground truth, D (`off`) how far each element of a backend's input may be from
 it.
 """

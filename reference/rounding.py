@@ -286,7 +286,9 @@ def dot_bound(
     (T-1)*u*(M + L) + F, and (T-1)*u*B to nearest, by the proof of the other with no error for one term. F is zero but
     where T-1 results are flushed. A single number is copied, and then nothing is off but what is declared of inputs.
 
-    The design of this project derived these bounds; docs/numerics.md, 4, has the proofs in full.
+    Source: the first bound is derived here; M is also that of ScaLAPACK's PSERRDOT, whose documentation was read. That
+    T*u*B holds to nearest is Jeannerod and Rump's theorem (from memory), proven for trees with fused operations in
+    docs/numerics.md, 4. Factors like 1/(1 - k*u) are written as in Higham (2002, chapter 3, from memory).
     """
     out, acc = arithmetic.out, arithmetic.acc
     u = arithmetic.unit

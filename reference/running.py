@@ -93,6 +93,8 @@ def judgements(problem: BatchNorm, arithmetic: Arithmetic, off: tuple[Array, Arr
     u_d*(|new| + E). Underflow costs half the spacing of subnormal numbers of that format, for each of the two products
     and for s.
 
+    Derived here.
+
     Nothing may change where nothing is updated, nor where a = 0: 1*before + 0*s and before + 0*(s - before) are exact.
     """
     names = present(problem)

@@ -137,6 +137,10 @@ def errors(found: Statistics, count: int | Array, arithmetic: Arithmetic) -> tup
     differences are taken: then it is off by d*(|mu| + dmu) and half a spacing more in the first of these, and in that
     alone. What it adds to the mean itself is left to whoever uses it (normalize.inverse_deviation).
 
+    Source: derived here, in the notation of Higham (2002, from memory); the running way is Welford's (1962, from
+    memory), and that the three ways differ as 1, the mean's size and its square do is known from Chan, Golub and
+    LeVeque (1983, from memory).
+
     Underflow is a local error like the others: f, half a spacing (a whole one where a unit truncates), of a division,
     m of them where each element is divided, enlarged by what follows. Where subnormal numbers are flushed f is the
     smallest normal number, of every operation, and of every input: differences from the mean are then off by 2f more.

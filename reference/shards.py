@@ -35,6 +35,9 @@ def combined_errors(problem: SyncBatchNorm, arithmetic: Arithmetic) -> tuple[Arr
     weights that add up to at most K-1. Each difference is off by e = 2D + 2uP, so with B = average((mu_k - mu)^2) the
     squares are off by b = 2e*sqrt((K-1)*B) + (K-1)*e^2 together, and no term has more than K+8 roundings:
     dv = average(dv_k) + b + g(K+8)*(v + average(dv_k) + b).
+
+    Source: statistics of parts are put together as in Chan, Golub and LeVeque (1979, whose abstract was read); these
+    bounds are derived here.
     """
     found, m = found_in(problem), problem.sets.count
     whole = errors(found, m, arithmetic)
