@@ -17,7 +17,7 @@ from convspec.conformance.check import NonConformance, check
 from convspec.conformance.checks import clauses_of
 from convspec.conformance.session import Item
 from convspec.conformance.terminal import _failures, _notes
-from convspec.reference import OPS, Linear, Relu
+from convspec.reference import OPS, Linear
 from convspec.reference.rounding import Arithmetic
 from convspec.reports.page import write_page
 from convspec.reports.record import Cell, RunFolder, RunInfo
