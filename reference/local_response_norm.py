@@ -14,11 +14,13 @@ from .dot import BETTER_THAN_DOUBLE, as_float
 from .features import Feature, how_many, one_or_more, sizes, stratum
 from .features import excluded as excluded_of
 from .laws import small
+from .measured import Measured
 from .normalize import FORTY_DIGITS, decimals, pair
 from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
 from .pick import Pick
 from .rounding import FORMATS, Arithmetic, Bound, attribute
 from .sets import lost
+from .spoilt import ANY, At, spoil
 from .subnormal import is_subnormal
 from .window import STRETCHED, WIDE
 
@@ -238,13 +240,27 @@ class LocalResponseNorm(Op):
     @law("LRN-01, GEN-18", STRICT)
     def nan_reaches_its_neighbours_and_no_other(self, run: Run, pick: Pick) -> Sides | None:
         """A NaN makes every output NaN whose window holds it, and no other."""
-        one = self.but(size=self.size | 1, alpha=1.0, beta=0.75)  # odd: the same window by every convention
-        x, at = np.array(self.x), np.zeros(self.x.shape)
-        index = tuple(pick.integer(0, n - 1) for n in x.shape)
-        x[index], at[index] = np.nan, 1
+        one, at, reached = self._with_one_place(pick)
         clean = run(one)
-        actual = clean.like(run.values(one.but(x=x)))
-        return actual, clean.like(np.where(one.neighbours(at) > 0, np.nan, clean.value))
+        actual = clean.like(run.values(spoil(one, "x", at, np.nan)))
+        return actual, clean.like(np.where(reached, np.nan, clean.value))
+
+    @law("LRN-01, GEN-18", STRICT)
+    def infinity_reaches_its_neighbours_and_no_other(self, run: Run, pick: Pick) -> Sides | None:
+        """With beta = 3/4 an infinity makes every output 0 or NaN whose window holds it, its own too: it is divided by
+        infinity, or multiplied by zero. Every other output is what it was."""
+        one, at, reached = self._with_one_place(pick)
+        clean = run(one)
+        found = run.values(spoil(one, "x", at, pick.one_of(ANY[1:])))
+        due = Measured(np.where(reached, 0.0, clean.value), lambda: np.where(reached, 0.0, clean.tolerance))
+        return due.like(np.where(reached & np.isnan(found), 0.0, found)), due
+
+    def _with_one_place(self, pick: Pick) -> tuple[LocalResponseNorm, At, npt.NDArray[np.bool_]]:
+        """With squares that count and a window of an odd size, as by every convention; an element; who sees it."""
+        one, at = self.but(size=self.size | 1, alpha=1.0, beta=0.75), np.zeros(self.x.shape)
+        index = tuple(pick.integer(0, n - 1) for n in at.shape)
+        at[index] = 1
+        return one, index, one.neighbours(at) > 0
 
     @example("LRN-04, LRN-03")
     def counting_the_window(cls: Any, dtype: np.dtype[Any]) -> Worked:

@@ -14,10 +14,12 @@ from .backward import Backward, HiLo
 from .dot import BETTER_THAN_DOUBLE
 from .examples import POOLING, image, output
 from .features import of_forward
+from .laws import small
 from .max_pool2d import MaxPool2d
-from .op import Op, Padding, Pair, Run, Sides, Tensor, example, law, operation
+from .op import STRICT, Op, Padding, Pair, Run, Sides, Tensor, example, law, operation
 from .pick import Pick
 from .rounding import FORMATS, Arithmetic, Bound, dot_bound, is_whole
+from .spoilt import ANY, spoil
 from .subnormal import is_subnormal, without_subnormals
 from .takers import collected, most_takers, takers
 
@@ -187,6 +189,28 @@ class MaxPool2dBackward(Backward):
         """A pixel that is the largest of no window, also with subnormal numbers taken for zero, has gradient 0."""
         lost = self.collected(np.where(self.won | self.flushed, 1.0, 0.0)) == 0
         return (run.values(self)[lost], np.zeros(int(lost.sum()))) if lost.any() else None
+
+    @law("BWD-13, GEN-18", STRICT)
+    def what_is_not_finite_reaches_the_largest(self, run: Run, pick: Pick) -> Sides | None:
+        """A NaN or an infinity in grad_output comes to the one largest element of its window. The others of the window
+        stay as they were, or are NaN by a mask of zeros; everything else stays as it was."""
+        candidates = self.won | self.flushed
+        several = candidates.sum(axis=(4, 5), keepdims=True) > 1  # whose gradient may be split otherwise the next time
+        alone = np.argwhere(~several[..., 0, 0])
+        if not len(alone):
+            return None
+        at, value = tuple(alone[pick.integer(0, len(alone) - 1)]), pick.one_of(ANY)
+        here = self.but(grad_output=small(self.grad_output))
+        taps = np.zeros(self.won.shape)
+        taps[at] = 1
+        won, seen, tied = (
+            self.collected(shares) > 0 for shares in (taps * self.won, taps, 1.0 * (several & candidates))
+        )
+        clean = run(here)
+        found = run.values(spoil(here, "grad_output", at, value))
+        found = np.where(seen & ~won & np.isnan(found), clean.value, found)
+        told = won | ~tied
+        return clean.like(found)[told], clean.like(np.where(won, value, clean.value))[told]
 
     @example("BWD-13, MAXP-02")
     def the_largest_gets_it_all(cls: Any, dtype: np.dtype[Any]) -> Worked:

@@ -29,6 +29,8 @@ Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 At = tuple[Any, ...]  # the index of an element, or arrays of the indices of several
 
+ANY = (float("nan"), float("inf"), float("-inf"))
+
 
 @dataclass(frozen=True)
 class Reach:

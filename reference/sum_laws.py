@@ -9,11 +9,9 @@ import numpy as np
 from .laws import combined, parts
 from .op import STRICT, Run, Sides, law
 from .pick import Pick
-from .spoilt import spoil
+from .spoilt import ANY, spoil
 
 Problem = Any  # of convolution or of a locally connected layer: x, weight, bias, and `multiply` of images and weights
-
-ANY = (float("nan"), float("inf"), float("-inf"))
 
 
 @law("LAW-C1")

@@ -111,3 +111,26 @@ class GivesEveryElementItsShare(PoolGradients):
         if problem.name != "max_pool2d_backward":
             return right
         return self.of(problem, x=np.zeros_like(problem.x))
+
+
+@broken(max_pool2d_backward="what_is_not_finite_reaches_the_largest")
+class ClearsTheGradient(PoolGradients):
+    """NaN and infinities in grad_output are taken for zero, as after a gradient is clipped."""
+
+    ops = ("max_pool2d_backward",)
+
+    def pooled(self, problem: Any, right: Any) -> Any:
+        g = problem.grad_output
+        return self.of(problem, grad_output=np.where(np.isfinite(g), g, 0).astype(problem.dtype))
+
+
+@broken(max_pool2d_backward="what_is_not_finite_reaches_the_largest")
+class GivesInfinitiesToTheWholeWindow(PoolGradients):
+    """Where a gradient is infinite, every element of its window gets it."""
+
+    ops = ("max_pool2d_backward",)
+
+    def pooled(self, problem: Any, right: Any) -> Any:
+        given = np.where(np.isinf(problem.grad_output), wide(problem.grad_output), 0.0)[..., None, None]
+        reached = problem.collected(np.broadcast_to(given, problem.won.shape))
+        return rounded(np.where(np.isinf(reached), reached, wide(right)), problem)

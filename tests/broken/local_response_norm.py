@@ -142,3 +142,20 @@ class PassesOverNaN(RightLRN):
 
     def total(self, seen: Array) -> Array:
         return np.asarray(np.nansum(seen**2, axis=1))
+
+
+@broken(local_response_norm="infinity_reaches_its_neighbours_and_no_other")
+class TakesInfinityForZero(RightLRN):
+    """Infinities are taken for zero."""
+
+    def local_response_norm(self, problem: Any) -> Any:
+        cleared = np.where(np.isinf(problem.x), 0, problem.x).astype(problem.dtype)
+        return super().local_response_norm(problem.but(x=cleared))
+
+
+@broken(local_response_norm="infinity_reaches_its_neighbours_and_no_other")
+class SaturatesTheSquares(RightLRN):
+    """The sum of the squares ends at 3e38, which leaves something of the neighbours of an infinity."""
+
+    def total(self, seen: Array) -> Array:
+        return np.minimum(super().total(seen), 3e38)
