@@ -10,11 +10,13 @@ import numpy.typing as npt
 from .backward import joined
 from .laws import small
 from .measured import Measured
+from .normalize_backward_reach import touched
 from .normalize_clauses import bare, on_its_own, spoilt, valid
 from .op import STRICT, Run, Sides, law
 from .pick import Pick
 from .rounding import EPS
 from .sets import Sets, found_in, held
+from .spoilt import ANY, spoil
 
 Array = npt.NDArray[np.float64]
 Tensor = npt.NDArray[Any]
@@ -125,6 +127,26 @@ def sets_are_separate(problem: Problem, run: Run, pick: Pick) -> Sides | None:
 def nan_in_the_gradient_fills_its_set_and_no_other(problem: Problem, run: Run, pick: Pick) -> Sides | None:
     """A NaN in grad_output makes every grad_x of its set NaN, and none of another."""
     return spoilt(problem, run, pick, "grad_output")
+
+
+@law("GEN-18, BWD-14", STRICT)
+def what_is_not_finite_reaches_its_sums_and_no_other(problem: Problem, run: Run, pick: Pick) -> Sides | None:
+    """A NaN in one element of x, weight or grad_output makes NaN of every gradient whose formula it enters times no
+    zero; an infinity makes it infinite or NaN. Every gradient whose formula it does not enter is what it was."""
+    here = problem.but(grad_output=small(problem.grad_output))
+    name = pick.one_of(tuple(name for name in ("x", "weight", "grad_output") if name in here.arrays()))
+    at, value = tuple(pick.integer(0, n - 1) for n in here.arrays()[name].shape), pick.one_of(ANY)
+    there = valid(spoil(here, name, at, value))
+    if there is None:
+        return None
+    reached, clean = touched(here, name, at), run.outputs(here)
+    left, right = {}, {}
+    for output, answer in run.outputs(there).items():
+        found, before, of = answer.value, clean[output], reached[output]
+        lost = np.isnan(found) if np.isnan(value) else ~np.isfinite(found)
+        left[output] = before.like(np.select([of.must & lost, of.sees & ~of.must], [np.nan, before.value], found))
+        right[output] = before.like(np.where(of.must, np.nan, before.value))
+    return joined(left), joined(right)
 
 
 @law("LN-08, GN-08, BN-16, BWD-14")

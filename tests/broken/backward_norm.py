@@ -213,6 +213,50 @@ class SpreadsNaN(RightGradients):
         return np.asarray(super().inner(g, w, hat) + 0 * g.max())
 
 
+class Clears(RightGradients):
+    """NaN and infinities of some arrays are taken for zero on the way in."""
+
+    cleared: tuple[str, ...] = ()
+
+    def gradients(self, problem: Any) -> tuple[Any, ...]:
+        given = {name: array for name, array in problem.arrays().items() if name in self.cleared}
+        zero = {name: np.where(np.isfinite(a), a, 0).astype(problem.dtype) for name, a in given.items()}
+        return super().gradients(problem.but(**zero))
+
+
+@broken(**norms("what_is_not_finite_reaches_its_sums_and_no_other"))
+class ClearsTheInput(Clears):
+    """NaN and infinities in x are taken for zero."""
+
+    cleared = ("x",)
+
+
+@broken(**norms("what_is_not_finite_reaches_its_sums_and_no_other"))
+class ClearsTheWeight(Clears):
+    """NaN and infinities in the weight are taken for zero."""
+
+    cleared = ("weight",)
+
+
+@broken(**norms("what_is_not_finite_reaches_its_sums_and_no_other"))
+class ClearsInfinitiesOfTheGradient(RightGradients):
+    """Infinities in grad_output are taken for zero; NaN is not."""
+
+    def gradients(self, problem: Any) -> tuple[Any, ...]:
+        cleared = np.where(np.isinf(problem.grad_output), 0, problem.grad_output).astype(problem.dtype)
+        return super().gradients(problem.but(grad_output=cleared))
+
+
+@broken(**norms("what_is_not_finite_reaches_its_sums_and_no_other"))
+class LosesTheBiasWithTheInput(RightGradients):
+    """grad_bias is made by one sweep with x, and lost where x is not finite."""
+
+    def gradients(self, problem: Any) -> tuple[Any, ...]:
+        grad_x, grad_weight, grad_bias = super().gradients(problem)
+        lost = not np.isfinite(wide(problem.x)).all() and grad_bias is not None
+        return grad_x, grad_weight, np.full_like(grad_bias, np.nan) if lost else grad_bias
+
+
 @broken(**norms("finite_inputs_give_finite_gradients"))
 class TakesTheVarianceInOnePass(RightGradients):
     """The variance is mean(x^2) - mean(x)^2 in float32, which may come out negative."""
