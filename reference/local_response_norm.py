@@ -258,7 +258,7 @@ class LocalResponseNorm(Op):
     def _with_one_place(self, pick: Pick) -> tuple[LocalResponseNorm, At, npt.NDArray[np.bool_]]:
         """With squares that count and a window of an odd size, as by every convention; an element; who sees it."""
         one, at = self.but(size=self.size | 1, alpha=1.0, beta=0.75), np.zeros(self.x.shape)
-        index = tuple(pick.integer(0, n - 1) for n in at.shape)
+        index = tuple(pick.integer(0, int(n) - 1) for n in self.x.shape)
         at[index] = 1
         return one, index, one.neighbours(at) > 0
 

@@ -1,7 +1,7 @@
 """Which gradients of a normalization a NaN or an infinity in one element spoils, whichever way they are computed.
 
-h = weight * grad_output and x_hat = (x - mean) * r; grad_x = r * (h - mean(h) - x_hat * mean(h * x_hat)), or r * h where
-mean and variance are given; grad_weight is the sum of grad_output * x_hat, grad_bias that of grad_output.
+With h = weight * grad_output and x_hat = (x - mean) * r, grad_x = r * (h - mean(h) - x_hat * mean(h * x_hat)), or r * h
+where mean and variance are given; grad_weight is the sum of grad_output * x_hat, grad_bias that of grad_output.
 
 In the gradient: every grad_x of the set takes mean(h) in, and nothing that is finite undoes an infinity in a sum.
 
