@@ -9,7 +9,7 @@ from convspec.reference.measured import Measured
 from convspec.reference.spoilt import ANY, At, Mask, Reach, Spread, filled_in, side_by_side, sight, spoil
 
 from .case import Case
-from .compare import Array, Inapplicable, wrong_values
+from .compare import Array, Inapplicable, Tensor, wrong_values
 
 
 def one_nan_touches_its_field(case: Case) -> None:
@@ -65,9 +65,10 @@ def _ignores_nan(case: Case) -> bool:
 def _reaches_no_further(case: Case, spoilt: Op, spread: Spread, clean: dict[str, Measured]) -> None:
     """The outputs for `spoilt` are what is due of them, and what they were where nothing is."""
     reached = spread.reach(spoilt.declared(case.backend.conventions))
+    held = not case.rounds_products and not any(_flushed(a, case.smallest) for a in spoilt.arrays().values())
     for output, answer in case.answers(spoilt).items():
         found, due = np.asarray(answer, np.float64), reached[output]
-        bad = ~_may_be(found, clean[output], due, case.smallest)
+        bad = ~_may_be(found, clean[output], due, case.smallest, held)
         if case.transforms:  # what a transform adds and subtracts is spoilt too
             bad &= ~due.as_before
         if bad.any():
@@ -78,9 +79,16 @@ def _reaches_no_further(case: Case, spoilt: Op, spread: Spread, clean: dict[str,
             raise violation
 
 
-def _may_be(found: Array, clean: Measured, reached: Reach, smallest: float) -> Mask:
+def _flushed(array: Tensor, smallest: float) -> bool:
+    """May a number other than zero be read as zero?"""
+    return bool(smallest) and bool(np.any((array != 0) & (np.abs(np.asarray(array, np.float64)) < smallest)))
+
+
+def _may_be(found: Array, clean: Measured, reached: Reach, smallest: float, held: bool) -> Mask:
     """`smallest`: below it numbers may have become zero. A maximum may be one, where minus infinity took the place of
-    the largest."""
+    the largest. `held`: is an infinity that is certain for who adds up products demanded? Where finite numbers alone
+    might overflow, it is not: theirs may be the other one."""
+    nan = reached.nan & ~(reached.certain & np.isfinite(clean.tolerance)) if held else reached.nan
     with np.errstate(invalid="ignore"):
         same = (found == reached.due) | (np.isnan(found) & np.isnan(reached.due))
         same |= (found == 0) & (np.abs(reached.due) < smallest)
@@ -89,6 +97,6 @@ def _may_be(found: Array, clean: Measured, reached: Reach, smallest: float) -> M
         reached.anything
         | (reached.as_due & same)
         | (reached.as_before & (unmoved | np.isposinf(clean.tolerance)))
-        | (reached.nan & np.isnan(found))
+        | (nan & np.isnan(found))
         | (reached.infinite & np.isinf(found))
     )

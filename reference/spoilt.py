@@ -5,8 +5,11 @@ computing differ in what they owe there:
 
 - `copies` (padding, maxima, relu): exactly the ground truth.
 - `adds` (sums of products): NaN where the ground truth has NaN, unless the other factors are all zero: 0 * NaN is NaN,
-  but whoever skips zeros leaves the sum of the others. An infinity with its sign, or NaN, as transforms leave it, which
-  add and subtract it.
+  but whoever skips zeros leaves the sum of the others. Of an infinity: itself, with its sign, where the element enters
+  by factors other than zero and of one sign. There every product with it is that infinity, and what is finite changes
+  nothing of it, in any order, fused or not, in any format. Where zeros or both signs meet it, it or NaN; and anywhere
+  if inputs are taken apart or transformed: infinity less its first part is NaN, and so is what a transform adds and
+  subtracts.
 - `mixes` (normalizations): NaN where the ground truth has NaN. What an infinity makes of the elements that see it
   depends on the order of operations; nothing is demanded there.
 
@@ -15,6 +18,7 @@ Everything else stays what it was without the element.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +46,7 @@ class Reach:
     nan: Mask
     infinite: Mask  # of either sign
     anything: Mask
+    certain: Mask  # an infinity that is no NaN, but where numbers are taken apart or transformed
 
 
 def spoil(problem: Op, name: str, at: At, value: float) -> Op:
@@ -61,7 +66,13 @@ class Spread:
         with np.errstate(all="ignore"):
             self._before = problem.references()
             if self._adds:
-                self._seen, self._must = (_indicated(problem, name, at, zeros) for zeros in (True, False))
+                every, used, positive = (_entries(problem, name, at, which) for which in (_any, _not_zero, _positive))
+                self._seen = {output: count > 0 for output, count in every.items()}
+                self._must = {output: count > 0 for output, count in used.items()}
+                self._one_sign = {
+                    output: (count == used[output]) & ((positive[output] == 0) | (positive[output] == count))
+                    for output, count in every.items()
+                }
 
     def reach(self, spoilt: Op) -> dict[str, Reach]:
         """What is due of every output of `spoilt`, which is the problem but for what `spoil` replaced."""
@@ -70,34 +81,48 @@ class Spread:
         with np.errstate(all="ignore"):
             after = spoilt.references()
             if self._adds:
-                return {o: _added(self._before[o], due, nan, self._seen[o], self._must[o]) for o, due in after.items()}
+                return {o: self._added(o, due, nan) for o, due in after.items()}
         return {o: _changed(self._before[o], due, nan, copies, weighs(o)) for o, due in after.items()}
+
+    def _added(self, output: str, due: Array, nan: bool) -> Reach:
+        known, must = np.isfinite(self._before[output]), self._must[output]
+        # The ground truth may skip zeros too, but not those of the padding.
+        sees = known & (self._seen[output] | ~np.isfinite(due))
+        spoilt = sees & ~np.isfinite(due)
+        infinite = spoilt & must & np.isnan(due) & (not nan)
+        certain = spoilt & must & np.isinf(due) & self._one_sign[output]
+        return Reach(due, spoilt, known & ~(sees & must), sees, infinite, ~known, certain)
 
 
 def _changed(before: Array, due: Array, nan: bool, copies: bool, weighs: bool) -> Reach:
     known, none = np.isfinite(before), np.zeros(due.shape, bool)
     stays = known & (due == before)
     owed = known & ~stays & (copies or (np.isnan(due) & nan & weighs))
-    return Reach(due, owed, stays, none, none, ~owed & ~stays)
+    return Reach(due, owed, stays, none, none, ~owed & ~stays, none)
 
 
-def _added(before: Array, due: Array, nan: bool, seen: Mask, must: Mask) -> Reach:
-    known = np.isfinite(before)
-    sees = known & (seen | ~np.isfinite(due))  # the ground truth may skip zeros too, but not those of the padding
-    spoilt = sees & ~np.isfinite(due)
-    return Reach(due, spoilt, known & ~(sees & must), sees, spoilt & must & np.isnan(due) & (not nan), ~known)
+def _any(factor: Array) -> Mask:
+    return np.ones(factor.shape, bool)
 
 
-def _indicated(problem: Op, name: str, at: At, zeros: bool) -> dict[str, Mask]:
-    """Which elements of each output add up a product with this element, its other factors being zero or not."""
-    here = {other: ((np.asarray(a, np.float64) != 0) | zeros) * 1.0 for other, a in problem.arrays().items()}
+def _not_zero(factor: Array) -> Mask:
+    return np.asarray(factor != 0)
+
+
+def _positive(factor: Array) -> Mask:
+    return np.asarray(factor > 0)
+
+
+def _entries(problem: Op, name: str, at: At, which: Callable[[Array], Mask]) -> dict[str, Array]:
+    """How many products with this element each output adds up whose other factor is such; of averages, their share."""
+    here = {other: which(np.asarray(a, np.float64)) * 1.0 for other, a in problem.arrays().items()}
     for other in here:
         if "bias" in (name, other):  # added, and no factor
             here[other] *= 0
     without = problem.but(**here | {name: np.zeros(here[name].shape)}).references()
     here[name] *= 0
     here[name][at] = 1
-    return {output: value > without[output] for output, value in problem.but(**here).references().items()}
+    return {output: value - without[output] for output, value in problem.but(**here).references().items()}
 
 
 # One window, and every element of it.

@@ -187,6 +187,22 @@ class TakesNaNForMissing(Right):
         return super().answer(problem.but(**{name: np.nan_to_num(a) for name, a in problem.arrays().items()}))
 
 
+SUMS = ("convolve2d", "conv2d", "locally_connected2d", "avg_pool2d", "conv2d_backward", "avg_pool2d_backward")
+
+
+@broken(
+    **dict.fromkeys(SUMS, "one_nan_touches_its_field what_is_not_finite_passes_every_tap"),
+    **dict.fromkeys(("linear", "linear_backward"), "one_nan_touches_its_field"),
+)
+class MakesNaNOfInfinity(Right):
+    """What an infinity in an array makes infinite is NaN, as numbers that are taken apart leave it."""
+
+    def answer(self, problem: Op) -> Any:
+        lost = not all(np.isfinite(wide(a)).all() for a in problem.arrays().values())
+        y = super().answer(problem)
+        return each(y, lambda y: np.where(np.isinf(y), y.dtype.type(np.nan), y)) if lost else y
+
+
 @broken(every="arguments_are_not_modified")
 class WorksInPlace(Right):
     """x is used as the working space and left changed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import numpy as np
 from convspec.reference import Conv2d
 from convspec.reference.pad2d import padded
 from convspec.reference.pool import filled
+from convspec.reference.rounding import Arithmetic
 from convspec.reference.window import windows
 
-from .base import Tensor
+from .base import Tensor, significant
 from .conv2d import RightConv2d
 from .legal_flushed import FLUSHED, flushed
 from .locally_connected2d import RightLocallyConnected2d
@@ -198,6 +200,23 @@ class FlushesToZero(Sums):
         return flushed(y + start)
 
 
+class TakesFactorsApart(AddsBackwards):
+    """Each factor is the sum of its first 12 bits and the rest, which of an infinity is NaN; and it says so."""
+
+    dtypes = ("float32",)
+    arithmetic = replace(Arithmetic.ieee("float32"), name="in parts", input_rounding=2.0**-23)
+
+    def conv2d(self, problem: Any) -> Any:
+        problem.validate()
+        return super().conv2d(problem.but(x=_in_parts(problem.x), weight=_in_parts(problem.weight)))
+
+
+def _in_parts(array: Tensor) -> Tensor:
+    with np.errstate(invalid="ignore", over="ignore"):
+        first = significant(array, 12).astype(array.dtype)
+        return np.asarray(first + (array - first))
+
+
 LEGAL_SUMS: tuple[tuple[type, tuple[str, ...]], ...] = (
     (AddsBackwards, ("conv2d", "linear", "locally_connected2d")),
     (StartsAtTheBias, ("linear",)),
@@ -210,4 +229,5 @@ LEGAL_SUMS: tuple[tuple[type, tuple[str, ...]], ...] = (
     (MultipliesMatrices, ("conv2d",)),
     (PadsWithZerosOfItsOwn, ("conv2d",)),
     (FlushesToZero, ("conv2d", "linear")),
+    (TakesFactorsApart, ("conv2d", "linear")),
 )
