@@ -11,7 +11,9 @@ computing differ in what they owe there:
   if inputs are taken apart or transformed: infinity less its first part is NaN, and so is what a transform adds and
   subtracts.
 - `mixes` (normalizations): NaN where the ground truth has NaN. What an infinity makes of the elements that see it
-  depends on the order of operations; nothing is demanded there.
+  depends on the order of operations; but finite is none of them where the ground truth is not: the mean of its set is
+  infinite, x - mean is NaN at the infinity and infinite elsewhere, and that times any inverse deviation, itself NaN
+  unless a variance is cut off from below, is infinite or NaN. Of running statistics nothing is demanded then.
 
 Everything else stays what it was without the element.
 """
@@ -77,12 +79,15 @@ class Spread:
     def reach(self, spoilt: Op) -> dict[str, Reach]:
         """What is due of every output of `spoilt`, which is the problem but for what `spoil` replaced."""
         nan = bool(np.isnan(np.asarray(spoilt.arrays()[self._name][self._at], np.float64)).all())
-        copies, weighs = self._problem.spreads == "copies", self._problem.weighs
+        copies, weighs, first = self._problem.spreads == "copies", self._problem.weighs, self._problem.outputs[0]
         with np.errstate(all="ignore"):
             after = spoilt.references()
             if self._adds:
                 return {o: self._added(o, due, nan) for o, due in after.items()}
-        return {o: _changed(self._before[o], due, nan, copies, weighs(o)) for o, due in after.items()}
+        return {
+            o: _changed(self._before[o], due, copies, weighs(o) and nan, o == first and not (nan or copies))
+            for o, due in after.items()
+        }
 
     def _added(self, output: str, due: Array, nan: bool) -> Reach:
         known, must = np.isfinite(self._before[output]), self._must[output]
@@ -94,11 +99,13 @@ class Spread:
         return Reach(due, spoilt, known & ~(sees & must), sees, infinite, ~known, certain)
 
 
-def _changed(before: Array, due: Array, nan: bool, copies: bool, weighs: bool) -> Reach:
+def _changed(before: Array, due: Array, copies: bool, nan: bool, infinite: bool) -> Reach:
+    """`nan`: is NaN owed where the ground truth has it; `infinite`: nothing finite, where that is not?"""
     known, none = np.isfinite(before), np.zeros(due.shape, bool)
     stays = known & (due == before)
-    owed = known & ~stays & (copies or (np.isnan(due) & nan & weighs))
-    return Reach(due, owed, stays, none, none, ~owed & ~stays, none)
+    owed = known & ~stays & (copies or (np.isnan(due) & nan))
+    lost = known & ~np.isfinite(due) & infinite
+    return Reach(due, owed, stays, lost, lost, ~owed & ~stays & ~lost, none)
 
 
 def _any(factor: Array) -> Mask:

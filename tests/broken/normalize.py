@@ -435,6 +435,17 @@ class TradesPixelsForImages(RightGroups):
         return super().standardized(x, (2, 3, 4) if len(axes) == 1 else (2,), eps)
 
 
+@broken(**norms("one_nan_touches_its_field"))
+class TakesInfinityInXForZero(Right):
+    """Infinities in x are taken for zero; NaN is not."""
+
+    def answer(self, problem: Op) -> Any:
+        x = problem.arrays()["x"]
+        if problem.name in NORMS and not problem.broken_rules() and np.isinf(x).any():
+            problem = problem.but(x=np.where(np.isinf(x), 0, x).astype(problem.dtype))
+        return super().answer(problem)
+
+
 # Instance normalization.
 
 
