@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -68,13 +69,16 @@ class Spread:
         with np.errstate(all="ignore"):
             self._before = problem.references()
             if self._adds:
-                every, used, positive = (_entries(problem, name, at, which) for which in (_any, _not_zero, _positive))
-                self._seen = {output: count > 0 for output, count in every.items()}
-                self._must = {output: count > 0 for output, count in used.items()}
-                self._one_sign = {
-                    output: (count == used[output]) & ((positive[output] == 0) | (positive[output] == count))
-                    for output, count in every.items()
-                }
+                self._every, self._used = (_entries(problem, name, at, which) for which in (_any, _not_zero))
+
+    @cached_property
+    def _one_sign(self) -> dict[str, Mask]:
+        """Of each output: where the element enters, do all of its factors differ from zero and have one sign?"""
+        positive = _entries(self._problem, self._name, self._at, _positive)
+        return {
+            output: (count == self._used[output]) & ((positive[output] == 0) | (positive[output] == count))
+            for output, count in self._every.items()
+        }
 
     def reach(self, spoilt: Op) -> dict[str, Reach]:
         """What is due of every output of `spoilt`, which is the problem but for what `spoil` replaced."""
@@ -90,12 +94,12 @@ class Spread:
         }
 
     def _added(self, output: str, due: Array, nan: bool) -> Reach:
-        known, must = np.isfinite(self._before[output]), self._must[output]
+        known, must = np.isfinite(self._before[output]), self._used[output] > 0
         # The ground truth may skip zeros too, but not those of the padding.
-        sees = known & (self._seen[output] | ~np.isfinite(due))
+        sees = known & ((self._every[output] > 0) | ~np.isfinite(due))
         spoilt = sees & ~np.isfinite(due)
         infinite = spoilt & must & np.isnan(due) & (not nan)
-        certain = spoilt & must & np.isinf(due) & self._one_sign[output]
+        certain = np.zeros(due.shape, bool) if nan else spoilt & must & np.isinf(due) & self._one_sign[output]
         return Reach(due, spoilt, known & ~(sees & must), sees, infinite, ~known, certain)
 
 
