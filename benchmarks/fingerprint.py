@@ -16,7 +16,10 @@ KINDS = (".py", ".c", ".h", ".toml", ".json")
 TELLING = (
     "reports/",
     "conformance/grading",
-    *(f"conformance/{name}.py" for name in ("replay", "reproduce", "script", "shrink", "spec_pages", "terminal")),
+    *(
+        f"conformance/{name}.py"
+        for name in ("replay", "reproduce", "script", "shrink", "smaller", "spec_pages", "terminal")
+    ),
 )
 DEVIATIONS = "conformance/deviations-*.toml"
 

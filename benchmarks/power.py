@@ -29,7 +29,7 @@ from tests.detection import Result, subjects, tried
 from .fingerprint import ROOT, of_operation
 from .power_page import page
 
-ALSO = ("tests/broken", "conformance/shrink.py")  # the bugs, and what makes their cases small
+ALSO = ("tests/broken", "conformance/shrink.py", "conformance/smaller.py")  # the bugs, and what makes their cases small
 
 
 def kept_in(op: str) -> Path:

@@ -1,4 +1,4 @@
-"""From a failing case to the smallest one that fails, by Hypothesis.
+"""From a failing case to the smallest one that fails: by Hypothesis, and where that ends with many elements, on.
 
 The failing case is a list of choices (reference/pick.py). It is laid in a Hypothesis database as if an earlier run had
 found it, so that Hypothesis reuses it and shrinks from there: generation would have to find a rare failure again.
@@ -15,7 +15,10 @@ from unittest import SkipTest
 
 import numpy as np
 
+from convspec.reference import Op
 from convspec.reference.pick import Pick
+
+from .smaller import smaller
 
 if TYPE_CHECKING:
     from hypothesis import strategies as st
@@ -24,6 +27,9 @@ KEY = b"convspec"
 
 # How many times as long a search may last as it may compute: a backend in another process is waited for.
 WAITING = 4
+
+# What may be spent on making a case smaller that Hypothesis leaves large, in parts of what it may spend.
+ON_SMALLER = 0.5
 
 # A case with this many more input elements is still preferred if it is simpler in everything else.
 CLOSE = 4
@@ -60,11 +66,13 @@ def shrink(
     *,
     most_calls: int,
     most_seconds: float,
+    made: Callable[[Pick], Op] | None = None,
 ) -> Shrunk:
     """The simplest choices for which `fails` still gives a number, starting from a list for which it does.
 
     `fails(pick)` makes the case and returns the number of its input elements if it fails, else None. Simplest means
-    what Hypothesis ends with, unless a case met on the way was far smaller.
+    what Hypothesis ends with, unless a case met on the way was far smaller. `made(pick)` is the problem of the
+    case, with which no backend is called; without it, what Hypothesis leaves large stays large.
     """
     # Here and not above: half a second that a run without failures need not spend.
     from hypothesis import HealthCheck, Phase, core, find, settings
@@ -116,10 +124,20 @@ def shrink(
             last[:] = [_known(find(cases(), failing, settings=quiet, database_key=KEY))]
     finally:
         vars(core)["global_force_seed"] = before
-    if best is None:
-        return Shrunk(list(choices), calls)
-    simplest = last[0] if last[0][0] <= best[0] + CLOSE else best
-    return Shrunk(simplest[1], calls)
+    simplest = list(choices) if best is None else last[0][1] if last[0][0] <= best[0] + CLOSE else best[1]
+    if made is None:
+        return Shrunk(simplest, calls)
+    most_calls, deadline = calls + int(ON_SMALLER * most_calls), time.process_time() + ON_SMALLER * most_seconds
+
+    def tried(pick: Pick) -> int | None:
+        nonlocal calls
+        calls += 1
+        return fails(pick)
+
+    def may_go_on() -> bool:
+        return calls < most_calls and time.process_time() < deadline and time.monotonic() < patience
+
+    return Shrunk(smaller(simplest, made, tried, dtype, budget, may_go_on=may_go_on), calls)
 
 
 def _known(case: tuple[int | None, list[int]]) -> tuple[int, list[int]]:

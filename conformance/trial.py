@@ -37,6 +37,10 @@ class Trial:
         """The problem of a case drawn from nothing: a valid one of the operation."""
         return self.op.draw(pick)
 
+    def made(self, pick: Pick) -> Op:
+        """The problem of a case, of an edge the one on it; no backend is asked."""
+        return self.clause.enforce(pick) if self.clause.kind == "edge" else self.drawn(pick)
+
     def judge(self, problem: Op, pick: Pick) -> Case:
         """Try the clause on a drawn problem, with further choices from `pick`.
 
