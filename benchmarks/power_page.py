@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from convspec.conformance.smaller import ENOUGH
 from tests.broken.known import KNOWN, Known
 from tests.broken.legal import LEGAL
 
@@ -60,24 +61,49 @@ def _caught(known: Sequence[Result], bug: Known, seed: int) -> bool:
 
 def _summary(known: Sequence[Result], seeds: Sequence[int]) -> str:
     mechanism = [b for b in KNOWN if not b.analog]
+    kinds = (
+        ("by mechanism", mechanism),
+        ("- as it was", [b for b in mechanism if not b.setting]),
+        ("- in another setting", [b for b in mechanism if b.setting]),
+        ("analogs", [b for b in KNOWN if b.analog]),
+        ("all", KNOWN),
+    )
     rows = [
         "| | bugs | " + " | ".join(f"seed {s}" for s in seeds) + " |",
         "|---|---:|" + "---:|" * len(seeds),
     ]
-    for name, bugs in (("by mechanism", mechanism), ("analogs", [b for b in KNOWN if b.analog]), ("all", KNOWN)):
+    for name, bugs in kinds:
         counts = " | ".join(str(sum(_caught(known, b, s) for b in bugs)) for s in seeds)
         rows.append(f"| {name} | {len(bugs)} | {counts} |")
     cases = [r.cases for r in known if r.caught]
     seconds = [r.seconds for r in known if r.caught]
-    small = [r for r in known if r.caught and r.elements <= 20]
     if cases:
         rows += [
             "",
             f"Caught after {median(cases):.0f} cases and {median(seconds):.2f} s in the median; the longest took "
-            f"{max(cases)} cases, {max(seconds):.1f} s. {len(small)} of {len(cases)} smallest cases have at most 20 "
-            "input elements.",
+            f"{max(cases)} cases, {max(seconds):.1f} s.",
+            "",
+            *_sizes([r for r in known if r.caught]),
         ]
     return "\n".join(rows)
+
+
+def _sizes(caught: Sequence[Result]) -> list[str]:
+    """How many smallest cases are small, and of each bug with larger ones what it needs and what was found."""
+    large = [r for r in caught if r.elements > ENOUGH]
+    lines = [f"{len(caught) - len(large)} of {len(caught)} smallest cases have at most {ENOUGH} input elements."]
+    if large:
+        lines[0] += (
+            " The others, with the fewest elements on which the bug shows at all, and those found with each seed:"
+        )
+        lines.append("")
+    for bug in KNOWN:
+        for op in bug.ops:
+            of_it = sorted((r.seed, r.elements) for r in large if (r.id, r.op) == (bug.id, op))
+            least = f"{bug.at().elements()}, {bug.needs}" if bug.needs else f"at most {ENOUGH}"
+            found = ", ".join(f"{elements} (seed {seed})" for seed, elements in of_it)
+            lines += [f"- {bug.id} on {op}: needs {least}; found {found}."] * bool(of_it)
+    return lines
 
 
 def _halves(known: Sequence[Result], first: dict[str, Any]) -> str:

@@ -40,6 +40,11 @@ class Accepts(Right):
     "conv2d_backward",
     clause="dilation_is_positive",
     at=lambda: Conv2d(x=filled((1, 1, 2, 2)), weight=filled((1, 1, 2, 2))),
+    also={
+        "conv2d_backward": lambda: Conv2dBackward(
+            x=filled((1, 1, 2, 2)), weight=filled((1, 1, 2, 2)), grad_output=filled((1, 1, 1, 1))
+        )
+    },
 )
 class LaysAllTapsOnOnePixel(Accepts):
     """A dilation of zero is not refused: all taps of a window lie on its first pixel."""

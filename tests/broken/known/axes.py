@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from convspec.reference import Conv2d, Conv2dBackward, GroupNorm, MaxPool2d
+from convspec.reference import AvgPool2d, Conv2d, Conv2dBackward, GroupNorm, MaxPool2d
 
 from ..backward import Gradients
 from ..base import Array, Right, rounded
@@ -34,7 +34,9 @@ def convolved(h: int, w: int, r: int = 1, s: int = 1, **fields: Any) -> Conv2d:
     "max_pool2d",
     clause="size_follows_the_formula",
     at=lambda: convolved(1, 3, stride=(1, 2)),
+    also={"max_pool2d": lambda: pooled(1, 3, stride=(1, 2))},
     spared=lambda: convolved(1, 3, stride=2),
+    setting="an output of the size that is inferred stands for the inference of shapes",
 )
 class SizesColumnsByTheStrideOfRows(Right):
     """The width of the output is computed with the stride of the rows."""
@@ -144,6 +146,16 @@ class _PadsDepthwise(RightConv2d):
     "avg_pool2d",
     clause="exact_on_integers",
     at=lambda: _depthwise(2),
+    also={
+        "max_pool2d": lambda: pooled(1, 1, kernel_size=(1, 4), stride=2, padding=((0, 0), (1, 2))),
+        "avg_pool2d": lambda: AvgPool2d(
+            x=filled((1, 1, 1, 1)),
+            kernel_size=(1, 4),
+            stride=2,
+            padding=((0, 0), (1, 2)),
+            count_include_pad=False,
+        ),
+    },
     spared=lambda: _depthwise(1),
     analog=f"{ASKED}; the report gives no cause, paddings for a square window stand for it",
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from convspec.reference import Conv2d, LocallyConnected2d, LocalResponseNorm, MaxPool2d, Pad2d
+from convspec.reference import AvgPool2d, Conv2d, LocallyConnected2d, LocalResponseNorm, MaxPool2d, Pad2d
 
 from ..base import Right, Tensor
 from .entry import filled, known
@@ -27,6 +27,7 @@ PERMUTED = (0, 2)  # of views_equal_copies: x, with its channels last
     "avg_pool2d",
     clause="views_equal_copies",
     at=lambda: _pooled(2),
+    also={"avg_pool2d": lambda: AvgPool2d(x=filled((1, 2, 2, 2)), kernel_size=2, stride=1)},
     choices=PERMUTED,
     spared=lambda: _pooled(1),
     analog=ASKED,

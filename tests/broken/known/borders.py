@@ -157,6 +157,7 @@ class PadsMaximaWithZeros(RightPool):
     "pad2d",
     clause="reflection_stays_inside",
     at=lambda: Conv2d(x=filled((1, 1, 1, 1)), weight=filled((1, 1, 1, 1)), padding_mode="reflect"),
+    also={"pad2d": lambda: Pad2d(x=filled((1, 1, 1, 1)), mode="reflect", padding=0)},
     analog="SciPy reflects one element onto itself; here it is to be refused",
 )
 class ReadsBesideOneElement(Right):

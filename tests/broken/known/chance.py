@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from convspec.reference import Dropout
+from convspec.reference import Dropout, Dropout2d
 
 from ..dropout import Drops, uniform
 from .entry import filled, known
@@ -16,8 +16,9 @@ from .entry import filled, known
     "dropout",
     "dropout2d",
     clause="repeating_a_call_repeats_the_bits",
-    at=lambda: Dropout(x=filled((8, 8)), p=0.5, seed=3),
-    spared=lambda: Dropout(x=filled((8, 8)), p=0.5, seed=3, training=False),
+    at=lambda: Dropout(x=filled((4, 4)), p=0.5, seed=3),
+    also={"dropout2d": lambda: Dropout2d(x=filled((4, 4, 1, 1)), p=0.5, seed=3)},
+    spared=lambda: Dropout(x=filled((4, 4)), p=0.5, seed=3, training=False),
     analog="addresses are counted up from call to call, as by an allocator that has not freed yet",
 )
 class SeedsWithAnAddress(Drops):

@@ -19,12 +19,21 @@ from .entry import filled, known
     "conv2d_backward",
     clause="exact_on_integers",
     at=lambda: Conv2dBackward(
-        x=filled((1, 17, 1, 3)), weight=filled((1, 17, 1, 1)), stride=(1, 2), grad_output=filled((1, 1, 1, 2))
+        x=filled((1, 17, 1, 1)),
+        weight=filled((1, 17, 1, 1)),
+        stride=(1, 2),
+        padding=((0, 0), (2, 0)),
+        grad_output=filled((1, 1, 1, 2)),
     ),
     spared=lambda: Conv2dBackward(
-        x=filled((1, 16, 1, 3)), weight=filled((1, 16, 1, 1)), stride=(1, 2), grad_output=filled((1, 1, 1, 2))
+        x=filled((1, 16, 1, 1)),
+        weight=filled((1, 16, 1, 1)),
+        stride=(1, 2),
+        padding=((0, 0), (2, 0)),
+        grad_output=filled((1, 1, 1, 2)),
     ),
     analog="where the channels of a later block are put is made up",
+    needs="seventeen channels of the image and of a filter, and two outputs",
 )
 class ForgetsTheStrideInLaterBlocks(Right):
     """Narrow images, stepped over in columns: in channels beyond the sixteenth, gradients are put side by side."""

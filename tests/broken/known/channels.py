@@ -35,9 +35,10 @@ def found(memory: Any, at: Any) -> Array:
     "modular/modular#6129",
     "conv2d",
     clause="exact_on_integers",
-    at=lambda: Conv2d(x=filled((1, 2, 1, 17)), weight=filled((2, 1, 1, 17)), groups=2),
-    spared=lambda: Conv2d(x=filled((1, 2, 1, 17)), weight=filled((2, 1, 1, 16)), groups=2),
+    at=lambda: Conv2d(x=filled((1, 2, 1, 1)), weight=filled((2, 1, 1, 17)), groups=2, padding=((0, 0), (16, 0))),
+    spared=lambda: Conv2d(x=filled((1, 2, 1, 1)), weight=filled((2, 1, 1, 16)), groups=2, padding=((0, 0), (15, 0))),
     analog="what the taps beyond the sixteenth read is made up: the cause was not told",
+    needs="a filter of seventeen taps in each of two groups, and two channels",
 )
 class ReadsTheFirstGroupFarAlongTheFilter(RightConv2d):
     """With several groups, taps beyond the first sixteen of a filter are laid on the channels of the first group."""
@@ -89,6 +90,7 @@ class StaysOnTheFirstChannel(RightConv2d):
     clause="exact_on_integers",
     at=lambda: Conv2d(x=filled((1, 2, 1, 1)), weight=filled((4, 1, 1, 1)), groups=2),
     spared=lambda: Conv2d(x=filled((1, 2, 1, 1)), weight=filled((2, 1, 1, 1)), groups=2),
+    setting="a large number stands for whatever lies in memory behind the last image",
 )
 class TakesTheOutputChannelForTheInputChannel(RightConv2d):
     """Depthwise with several filters for a channel: filter k sees channel k, if need be of the next image."""
@@ -174,7 +176,7 @@ class GivesAllGroupsTheFirstBiases(Right):
     "Tencent/ncnn#1452",
     "conv2d",
     clause="exact_on_integers",
-    at=lambda: Conv2d(x=filled((1, 1, 3, 3)), weight=filled((5, 1, 3, 3)), stride=2),
+    at=lambda: Conv2d(x=filled((1, 1, 3, 3)), weight=filled((1, 1, 3, 3)), stride=2),
     spared=lambda: Conv2d(x=filled((1, 1, 3, 3)), weight=filled((4, 1, 3, 3)), stride=2),
     analog="zeros in the last, incomplete block of four channels only",
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from convspec.reference import BatchNorm2d, Conv2d, Pad2d
+from convspec.reference import BatchNorm2d, Conv2d, Conv2dBackward, Pad2d
 
 from ..backward import Gradients
 from ..base import Right, rounded, wide
@@ -67,6 +67,11 @@ class HasNoTileForOneOutput(Right):
     "conv2d_backward",
     clause="an_empty_batch",
     at=lambda: Conv2d(x=filled((1, 1, 1, 1)), weight=filled((1, 1, 1, 1))),
+    also={
+        "conv2d_backward": lambda: Conv2dBackward(
+            x=filled((1, 1, 1, 1)), weight=filled((1, 1, 1, 1)), grad_output=filled((1, 1, 1, 1))
+        )
+    },
 )
 class DividesByTheBatch(Gradients):
     """A batch of no images is divided by, forward; backward, the gradient of the filters is never written."""

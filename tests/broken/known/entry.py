@@ -23,9 +23,11 @@ class Known:
     clause: str  # a clause of the first of them that sees it ...
     at: Callable[[], Op]  # ... on this problem,
     choices: tuple[int, ...]  # with these further choices of the clause
-    spared: Callable[[], Op] | None  # a problem near by that the bug leaves alone
+    also: dict[str, Callable[[], Op]]  # problems of the other operations, on which the same clause sees it
+    spared: Callable[[], Op] | None  # a problem near by that the bug leaves alone; None: see `known`
     setting: str  # what stands for what, where the bug's own mechanism is at work in another setting
     analog: str  # why it does not misbehave by the bug's own mechanism; empty if it does
+    needs: str  # why no case of at most twenty input elements triggers it; empty if one does
 
     @property
     def name(self) -> str:
@@ -47,6 +49,9 @@ class Known:
 
 KNOWN: list[Known] = []
 
+# Settings of several bugs.
+TRANSPOSED = "the gradient of the image, which is a transposed convolution of that of the output, stands for one"
+
 
 def known(
     id: str,
@@ -55,18 +60,22 @@ def known(
     clause: str,
     at: Callable[[], Op],
     choices: Sequence[int] = (),
+    also: dict[str, Callable[[], Op]] | None = None,
     spared: Callable[[], Op] | None = None,
     setting: str = "",
     analog: str = "",
+    needs: str = "",
 ) -> Callable[[B], B]:
     """Enter a backend into the gallery of known bugs; its docstring says what goes wrong and when.
 
-    `clause` is the name, within the first of `ops`, of a clause that fails on the problem `at()`; `spared()` is a
-    problem on which the same clause passes, because the bug is not triggered. None if no problem is spared.
+    `clause` is the name, within the first of `ops`, of a clause that fails on the problem `at()`, and within the others
+    on theirs in `also`. `spared()` is a problem on which the same clause passes, because the bug is not triggered. Left
+    out where it is the clause that triggers it, by what it does to a problem: `at()` itself is spared before that.
     """
 
     def enter(backend: B) -> B:
-        KNOWN.append(Known(id, ref, backend, ops, f"{ops[0]}.{clause}", at, tuple(choices), spared, setting, analog))
+        full = f"{ops[0]}.{clause}"
+        KNOWN.append(Known(id, ref, backend, ops, full, at, tuple(choices), also or {}, spared, setting, analog, needs))
         return backend
 
     return enter

@@ -21,7 +21,7 @@ from .entry import filled, known
     "Tencent/TNN#394",
     "conv2d",
     clause="exact_on_integers",
-    at=lambda: Conv2d(x=filled((1, 1, 4, 12)), weight=filled((1, 1, 3, 3))),
+    at=lambda: Conv2d(x=filled((1, 1, 1, 9)), weight=filled((1, 1, 3, 3)), padding=1),
     spared=lambda: Conv2d(x=filled((1, 1, 4, 10)), weight=filled((1, 1, 3, 3))),
     analog="zeros where memory was left as it was",
 )
@@ -74,6 +74,7 @@ class CutsTheSumsOfTheRemainder(RightConv2d):
     at=lambda: Conv2d(x=filled((1, 16, 1, 2)), weight=filled((1, 16, 1, 1)), dilation=2),
     spared=lambda: Conv2d(x=filled((1, 16, 1, 2)), weight=filled((1, 16, 1, 1))),
     analog="sixteen channels are many; that positions are stretched by the dilation is made up",
+    needs="sixteen channels of two pixels and of a filter: with one pixel there is nothing to stretch",
 )
 class StretchesPositionsForSingleTaps(RightConv2d):
     """Single taps with a dilation, which means nothing there, over many channels: windows move by the dilation too."""
@@ -92,8 +93,9 @@ class StretchesPositionsForSingleTaps(RightConv2d):
     "conv2d",
     clause="exact_on_integers",
     at=lambda: Conv2dBackward(
-        x=filled((1, 1, 1, 1)), weight=filled((1, 1, 1, 1)), padding=2, grad_output=filled((1, 1, 5, 5))
+        x=filled((1, 1, 1, 1)), weight=filled((1, 1, 1, 1)), padding=1, grad_output=filled((1, 1, 3, 3))
     ),
+    also={"conv2d": lambda: Conv2d(x=filled((1, 1, 1, 1)), weight=filled((1, 1, 1, 1)), padding=1)},
     spared=lambda: Conv2dBackward(
         x=filled((1, 1, 1, 2)), weight=filled((1, 1, 1, 2)), padding=2, grad_output=filled((1, 1, 5, 5))
     ),
@@ -122,7 +124,9 @@ class IgnoresThePaddingOfSingleTaps(Right):
     "tensorflow/tfjs#6263",
     "conv2d",
     clause="exact_on_integers",
-    at=lambda: Conv2d(x=filled((1, 2, 5, 5)), weight=filled((2, 1, 3, 3)), dilation=2, groups=2),
+    at=lambda: Conv2d(
+        x=filled((1, 2, 1, 1)), weight=filled((2, 1, 3, 3)), dilation=(1, 2), groups=2, padding=((1, 1), (2, 2))
+    ),
     spared=lambda: Conv2d(x=filled((1, 2, 5, 5)), weight=filled((2, 1, 3, 2)), dilation=2, groups=2),
 )
 class KnowsNoDilationOfNineTaps(RightConv2d):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from convspec.reference import Conv2d, LocalResponseNorm
+from convspec.reference import AvgPool2d, Conv2d, LocalResponseNorm, MaxPool2d
 from convspec.reference.window import Window
 
 from ..base import Array, Right
@@ -22,7 +22,7 @@ from .geometry_parts import axes_of, pooled_taps, resized
     "AlexeyAB/darknet#4836",
     "conv2d",
     clause="exact_on_integers",
-    at=lambda: Conv2d(x=filled((1, 1, 5, 5)), weight=filled((1, 1, 3, 3)), dilation=2, padding=2),
+    at=lambda: Conv2d(x=filled((1, 1, 1, 3)), weight=filled((1, 1, 1, 3)), dilation=2, padding=((0, 0), (2, 2))),
     spared=lambda: Conv2d(x=filled((1, 1, 5, 5)), weight=filled((1, 1, 3, 3)), padding=1),
 )
 class LowersWithTheUndilatedPadding(RightConv2d):
@@ -40,8 +40,9 @@ class LowersWithTheUndilatedPadding(RightConv2d):
     "onnx/onnx#7721",
     "conv2d",
     clause="size_follows_the_formula",
-    at=lambda: Conv2d(x=filled((1, 1, 7, 5)), weight=filled((1, 1, 3, 3)), stride=2, padding=((1, 1), (0, 0))),
+    at=lambda: Conv2d(x=filled((1, 1, 1, 1)), weight=filled((1, 1, 1, 1)), padding=((1, 1), (0, 0))),
     spared=lambda: Conv2d(x=filled((1, 1, 7, 5)), weight=filled((1, 1, 3, 3)), stride=2, padding=1),
+    setting="an output of the size that is inferred stands for the inference of shapes",
 )
 class AddsTheBeginsOfBothAxes(Right):
     """Four paddings in the order of begins and ends are read as pairs: top and left are added up for either size."""
@@ -94,6 +95,10 @@ class _RecoversTheStride(RightConv2d):
     "avg_pool2d",
     clause="exact_on_integers",
     at=lambda: Conv2d(x=filled((1, 1, 1, 6)), weight=filled((1, 1, 1, 1)), stride=(1, 3)),
+    also={
+        "max_pool2d": lambda: MaxPool2d(x=filled((1, 1, 1, 6)), kernel_size=1, stride=(1, 3)),
+        "avg_pool2d": lambda: AvgPool2d(x=filled((1, 1, 1, 6)), kernel_size=1, stride=(1, 3)),
+    },
     spared=lambda: Conv2d(x=filled((1, 1, 1, 7)), weight=filled((1, 1, 1, 1)), stride=(1, 3)),
 )
 class RecoversTheStrideFromTheSizes(RightPool):
@@ -155,7 +160,7 @@ class DilatesTheSliceAgain(RightConv2d):
     "tenstorrent/tt-metal#13170",
     "conv2d",
     clause="size_follows_the_formula",
-    at=lambda: Conv2d(x=filled((1, 1, 5, 5)), weight=filled((1, 1, 2, 2)), dilation=2),
+    at=lambda: Conv2d(x=filled((1, 1, 3, 3)), weight=filled((1, 1, 2, 2)), dilation=2),
     spared=lambda: Conv2d(x=filled((1, 1, 5, 5)), weight=filled((1, 1, 2, 2))),
     analog="zeros where the buffer held what was there before",
 )

@@ -10,7 +10,7 @@ from convspec.reference import Conv2dBackward
 
 from ..backward import Gradients
 from ..base import Array, rounded
-from .entry import filled, known
+from .entry import TRANSPOSED, filled, known
 from .geometry_parts import axes_of
 
 
@@ -73,6 +73,7 @@ class PadsTransposedOutputsBefore(Transposed):
     clause="size_follows_the_formula",
     at=lambda: _problem(2, sides=(0, 1)),
     spared=lambda: _problem(2, sides=(1, 1)),
+    setting=TRANSPOSED,
 )
 class CutsBothSidesByTheFirst(Transposed):
     """A transposed convolution's padding at the end is taken to be that at the beginning: the output has another

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from convspec.reference import MaxPool2d
+from convspec.reference import AvgPool2d, MaxPool2d, MaxPool2dBackward
 from convspec.reference.window import Window
 
 from ..base import Right, rounded, taken
@@ -41,7 +41,9 @@ class KeepsRowsBehindTheImage(RightPool):
     "webmachinelearning/webnn#935",
     "max_pool2d",
     clause="size_follows_the_formula",
-    at=lambda: MaxPool2d(x=filled((1, 1, 5, 5)), kernel_size=3, stride=3, padding=1, ceil_mode=True),
+    at=lambda: MaxPool2d(
+        x=filled((1, 1, 5, 1)), kernel_size=(3, 1), stride=(3, 1), padding=((1, 1), (0, 0)), ceil_mode=True
+    ),
     spared=lambda: MaxPool2d(x=filled((1, 1, 5, 5)), kernel_size=3, stride=3, padding=1),
 )
 class GivesZeroForPaddingAlone(RightPool):
@@ -117,6 +119,11 @@ class PoolsWithoutDilation(RightPool):
     "avg_pool2d",
     clause="exact_on_integers",
     at=lambda: MaxPool2d(x=row(2), kernel_size=(1, 3), stride=1, padding=((0, 0), (0, 1)), ceil_mode=True),
+    also={
+        "avg_pool2d": lambda: AvgPool2d(
+            x=row(3), kernel_size=(1, 4), stride=1, padding=((0, 0), (0, 1)), ceil_mode=True
+        )
+    },
     spared=lambda: MaxPool2d(x=row(2), kernel_size=(1, 3), stride=1, padding=((0, 0), (0, 1))),
     analog="a window longer than the padded image is invalid here; one longer than the image is refused instead",
 )
@@ -143,6 +150,7 @@ class RefusesWindowsThatHangOver(Right):
     "avg_pool2d",
     clause="size_follows_the_formula",
     at=lambda: MaxPool2d(x=row(3), kernel_size=(1, 2), stride=(1, 2), ceil_mode=True),
+    also={"avg_pool2d": lambda: AvgPool2d(x=row(3), kernel_size=(1, 2), stride=(1, 2), ceil_mode=True)},
     spared=lambda: MaxPool2d(x=row(4), kernel_size=(1, 2), stride=(1, 2), ceil_mode=True),
 )
 class CoversOnlyWholeWindows(RightPool):
@@ -166,6 +174,11 @@ class CoversOnlyWholeWindows(RightPool):
     "max_pool2d_backward",
     clause="exact_on_integers",
     at=lambda: MaxPool2d(x=row(3), kernel_size=(1, 2), stride=1, dilation=(1, 2)),
+    also={
+        "max_pool2d_backward": lambda: MaxPool2dBackward(
+            x=row(3), kernel_size=(1, 2), stride=1, dilation=(1, 2), grad_output=row(1)
+        )
+    },
     spared=lambda: MaxPool2d(x=row(3), kernel_size=(1, 2), stride=1),
 )
 class ReadsDenseWindowsForDilatedOnes(RightPool):

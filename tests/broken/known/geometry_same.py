@@ -14,7 +14,7 @@ from convspec.reference import AvgPool2d, Conv2d, Conv2dBackward, MaxPool2d
 from ..backward import Gradients
 from ..base import Array, Right
 from ..pool import RightPool
-from .entry import filled, known
+from .entry import TRANSPOSED, filled, known
 from .geometry_parts import axes_of, halves, is_same, resized, same_total
 
 ASKED = "padding that is what SAME comes to stands for asking for SAME"
@@ -71,6 +71,7 @@ class InfersSameWithoutTheHoles(Right):
     "conv2d",
     clause="size_follows_the_formula",
     at=lambda: _pooled(2, 0, 1),
+    also={"conv2d": lambda: _conv(3, 2, 1)},
     spared=lambda: _pooled(3, 1, 1),
     setting=ASKED,
 )
@@ -153,7 +154,7 @@ class LeavesOutThePaddingBeforeAlone(RightPool):
     clause="exact_on_integers",
     at=lambda: _transposed(4, 1),
     spared=lambda: _transposed(3, 0),
-    setting=ASKED,
+    setting=f"{TRANSPOSED}, and {ASKED}",
 )
 class CutsTheOddPixelOffTheWrongSide(Gradients):
     """A transposed convolution with SAME cuts the odd pixel off on the wrong side: the output is moved by one."""

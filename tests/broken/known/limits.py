@@ -34,8 +34,10 @@ class WrapsTheFiltersAround(Right):
     "pytorch/pytorch#17930",
     "conv2d",
     clause="exact_on_integers",
-    at=lambda: Conv2d(x=filled((17, 1, 1, 1)), weight=filled((16, 1, 1, 1))),
-    spared=lambda: Conv2d(x=filled((16, 1, 1, 1)), weight=filled((16, 1, 1, 1))),
+    at=lambda: Conv2d(x=filled((1, 1, 1, 1)), weight=filled((1, 1, 1, 1)), bias=filled((1,)), padding=8),
+    spared=lambda: Conv2d(
+        x=filled((1, 1, 1, 1)), weight=filled((1, 1, 1, 1)), bias=filled((1,)), padding=((8, 7), (8, 7))
+    ),
     analog="the limit is 256 outputs instead of 2^31, in two dimensions instead of three",
 )
 class LeavesOutputsBeyondTheLimit(Right):
@@ -55,6 +57,7 @@ class LeavesOutputsBeyondTheLimit(Right):
     at=lambda: MaxPool2d(x=_channels_last(filled((1, 2, 17, 1))), kernel_size=1, stride=1),
     spared=lambda: MaxPool2d(x=_channels_last(filled((1, 2, 16, 1))), kernel_size=1, stride=1),
     analog="the limit is 16 rows instead of 2^24",
+    needs="seventeen rows of two channels: of one channel no order can be told",
 )
 class CannotLaunchForLongImages(Right):
     """Images of very many rows whose channels are stored last raise."""

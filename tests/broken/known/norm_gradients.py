@@ -15,9 +15,9 @@ from .strides_parts import is_channels_last
 
 
 def over(channels: int) -> BatchNorm2dBackward:
-    """A gradient of two images of a row of three pixels."""
-    x = filled((2, channels, 1, 3))
-    grad = filled((2, channels, 1, 3), start=-9)
+    """A gradient of two images of a row of two pixels."""
+    x = filled((2, channels, 1, 2))
+    grad = filled((2, channels, 1, 2), start=-9)
     return BatchNorm2dBackward(x=x, weight=np.ones(channels, "float32"), eps=1.0, grad_output=grad)
 
 

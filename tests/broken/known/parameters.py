@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from convspec.reference import BatchNorm2d, Conv2d, Dropout, Linear, LocalResponseNorm, MaxPool2dBackward
+from convspec.reference import BatchNorm2d, Conv2d, Dropout, Dropout2d, Linear, LocalResponseNorm, MaxPool2dBackward
 
 from ..base import Array, Right, Tensor
 from ..batch_norm import RightBatchNorm
@@ -52,6 +52,7 @@ class TakesAlphaUndivided(RightLRN):
     "dropout2d",
     clause="within_the_bound",
     at=lambda: Dropout(x=np.float32([1, 2]), p=1.0),
+    also={"dropout2d": lambda: Dropout2d(x=filled((1, 2, 1, 1)), p=1.0)},
     spared=lambda: Dropout(x=np.float32([1, 2]), p=0.5),
     setting="plain dropout stands in for alpha dropout",
 )
@@ -88,6 +89,7 @@ class ConvolvesAsInMathematics(Right):
     clause="within_the_bound",
     at=lambda: remembers(training=False),
     spared=lambda: remembers(),
+    setting="the flag of a call stands for the phase of a layer",
 )
 class TrainsInEvaluation(OnOneDevice):
     """The phase is always training: an evaluation takes the statistics of the batch, and stores them."""

@@ -17,9 +17,9 @@ from .parameters import OnOneDevice
 
 def spread(n: int) -> Conv2d:
     """n images with one pixel far brighter than the others, under a 5x5 filter of ones."""
-    x = np.full((n, 1, 8, 8), 1e-3, "float32")
+    x = np.full((n, 1, 1, 6), 1e-3, "float32")
     x[:, :, 0, 0] = 1e6
-    return Conv2d(x=x, weight=np.ones((1, 1, 5, 5), "float32"), padding=2)
+    return Conv2d(x=x, weight=np.ones((1, 1, 5, 5), "float32"), padding=((2, 2), (2, 2)))
 
 
 @known(
@@ -29,6 +29,8 @@ def spread(n: int) -> Conv2d:
     clause="within_the_bound",
     at=lambda: spread(4),
     spared=lambda: spread(3),
+    setting="NumPy's transform of whole images stands for cuDNN's",
+    needs="four images and a filter of 5x5",
 )
 class ConvolvesByFourier(Right):
     """From four images on, filters of at least 5x5 are multiplied with the transforms of the images, in their dtype:
@@ -137,8 +139,9 @@ class ReducesBothMomentsTogether(InTheDtype):
     "ml-explore/mlx#4242",
     "conv2d",
     clause="exact_on_integers",
-    at=lambda: Conv2d(x=filled((1, 32, 3, 3)) * 129, weight=filled((32, 32, 3, 3))),
-    spared=lambda: Conv2d(x=filled((1, 31, 3, 3)) * 129, weight=filled((32, 31, 3, 3))),
+    at=lambda: Conv2d(x=filled((1, 32, 1, 1)) * 129, weight=filled((32, 32, 3, 3)), padding=1),
+    spared=lambda: Conv2d(x=filled((1, 31, 1, 1)) * 129, weight=filled((32, 31, 3, 3)), padding=1),
+    needs="thirty-two filters of 3x3 over as many channels",
 )
 class MultipliesTilesInElevenBits(Right):
     """3x3 filters over a multiple of 32 channels, as many times 32 of them, go through Winograd's tiles, whose float32

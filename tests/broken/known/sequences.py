@@ -8,7 +8,7 @@ from convspec.reference import AvgPool2d, Conv2dBackward
 
 from ..base import Array, Right
 from ..pool import RightPool
-from .entry import filled, known
+from .entry import TRANSPOSED, filled, known
 
 
 @known(
@@ -41,6 +41,7 @@ class KeepsTheFirstDivisor(RightPool):
     spared=lambda: Conv2dBackward(
         x=filled((1, 1, 1, 1)), weight=filled((1, 1, 1, 1)), grad_output=filled((1, 1, 1, 1))
     ),
+    setting=TRANSPOSED,
 )
 class AnswersForNothingWithTheLastAnswer(Right):
     """Transposed convolution of an empty batch leaves the output alone: that of the call before comes back."""
