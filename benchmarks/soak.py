@@ -5,8 +5,9 @@
 A unit is a seed, an operation and a dtype: one run of the suite, as a user would start it, on numpy, c and torch
 together, so that problems, truths and bounds are made once for all. A unit that is done is a line of docs/soak.jsonl,
 so that a soak that was stopped goes on where it was, on another day or another machine; docs/soak.md is written from
-it. Units of operations whose sources have changed since are run anew: a line holds the fingerprint of what decides a
-verdict on its operation. Anything but a pass or a deviation declared beforehand is shown, and is the exit status.
+it after every unit. Units of operations whose sources have changed since are run anew: a line holds the fingerprint of
+what decides a verdict on its operation. Anything but a pass or a deviation declared beforehand is shown, and the exit
+status is 1; where a soak is interrupted, what was running is given up and the exit status is 2.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -29,6 +33,7 @@ from convspec.reference.rounding import FORMATS
 from convspec.reports.record import read_run
 
 from .fingerprint import ROOT, of_operation
+from .machine import vectors
 
 LEDGER, PAGE = ROOT / "docs/soak.jsonl", ROOT / "docs/soak.md"
 BACKENDS = ("numpy", "c", "torch")
@@ -53,10 +58,57 @@ class Unit:
     deviations: dict[str, int] = field(default_factory=dict)
     wrong: tuple[str, ...] = ()  # backend, clause and status of the cells that are not fine
     seconds: float = 0.0
+    # The versions of numpy and torch and the widest vectors of the processor; older lines do not tell.
+    made_on: dict[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[int, str, str, str]:
         return self.seed, self.op, self.dtype, self.fingerprint
+
+
+class Commands:
+    """Those that are running, so that they can be stopped."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._going: set[subprocess.Popen[str]] = set()
+        self._lock = threading.Lock()
+
+    def run(self, command: list[str]) -> tuple[int, str]:
+        """Its exit status and the end of what it said. Raises RuntimeError where all was stopped."""
+        with self._lock:
+            if self.stopped:
+                raise RuntimeError("stopped")
+            # In a session of its own: an interrupt from the keyboard reaches it through `stop`, once.
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=os.environ | LEAN,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+            self._going.add(process)
+        said, complained = process.communicate()
+        with self._lock:
+            self._going.discard(process)
+        return process.returncode, said[-300:] + complained[-300:]
+
+    def stop(self, patience: float = 10.0) -> None:
+        """Interrupt what is running, and let nothing new begin."""
+        with self._lock:
+            self.stopped = True
+            going = list(self._going)
+        for process in going:
+            process.send_signal(signal.SIGINT)
+        for process in going:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(patience)
+            process.kill()
+
+
+COMMANDS = Commands()
 
 
 def run(unit: Unit) -> Unit:
@@ -66,11 +118,11 @@ def run(unit: Unit) -> Unit:
     command = [sys.executable, "-m", "pytest", "conformance/", "-q", f"--op={unit.op}", f"--dtype={unit.dtype}"]
     command += [f"--backend={backend}" for backend in BACKENDS]
     command += [f"--seed={unit.seed}", "--profile=thorough", f"--results-dir={results}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | LEAN)
-    if done.returncode == 5:  # no backend has the operation in this dtype
+    status, said = COMMANDS.run(command)
+    if status == 5:  # no backend has the operation in this dtype
         return Unit(*unit.key)
-    if done.returncode not in (0, 1):
-        raise RuntimeError(f"exit {done.returncode}: {done.stdout[-300:]}{done.stderr[-300:]}")
+    if status not in (0, 1):
+        raise RuntimeError(f"exit {status}: {said}")
     found = read_run((results / "latest").resolve())
     of = {b: [cell for cell in found.cells if cell.backend == b] for b in BACKENDS}
     return Unit(
@@ -80,18 +132,37 @@ def run(unit: Unit) -> Unit:
         deviations={b: Counter(cell.status for cell in cells)["deviation"] for b, cells in of.items()},
         wrong=tuple(f"{c.backend} {c.clause} {c.status}" for c in found.cells if c.status not in FINE),
         seconds=round(time.perf_counter() - began, 1),
+        made_on={b.key: b.version for b in found.info.backends if b.key != "c"} | {"vectors": vectors()},
     )
 
 
-def ledger(file: Path = LEDGER) -> list[Unit]:
-    """The units that are done, of whatever sources."""
-    lines = file.read_text().splitlines() if file.exists() else []
-    return [Unit(**{**json.loads(line), "wrong": tuple(json.loads(line)["wrong"])}) for line in lines if line]
+def ledger(file: Path | None = None, *, tell: bool = False) -> list[Unit]:
+    """The units that are done, of whatever sources. A line that was half written is left out, and `tell` says so."""
+    file = file or LEDGER
+    units = []
+    for number, line in enumerate(file.read_text().splitlines() if file.exists() else [], 1):
+        try:
+            held = json.loads(line)
+            units.append(Unit(**{**held, "wrong": tuple(held["wrong"])}))
+        except (ValueError, TypeError, KeyError):
+            if tell and line:
+                print(f"{file.name}, line {number}: not a whole unit, left out", flush=True)
+    return units
+
+
+def write_down(unit: Unit) -> None:
+    """Add a unit to the ledger, on a line of its own, and write the page anew."""
+    whole = not LEDGER.exists() or LEDGER.read_bytes()[-1:] in (b"", b"\n")
+    with LEDGER.open("a") as out:
+        out.write("\n" * (not whole) + json.dumps(asdict(unit)) + "\n")
+    PAGE.write_text(page(ledger()))
 
 
 def page(units: list[Unit]) -> str:
     """How many seeds are done of the sources as they are, and what came of them on each backend, in Markdown."""
     everything = {(op.name, dtype) for op in SPECIFIED for dtype in DTYPES}
+    # One that two soaks ran counts once, and with its alarms.
+    units = list({unit.key: unit for unit in sorted(units, key=lambda unit: len(unit.wrong))}.values())
     mine = [unit for unit in units if unit.fingerprint == of_operation(unit.op)]
     done: dict[int, set[tuple[str, str]]] = {}
     for unit in mine:
@@ -113,8 +184,20 @@ def page(units: list[Unit]) -> str:
         parts.append(f"| {backend} | {cells:,} | {cases:,} | {deviations:,} | {wrong} |")
     declared = {name: load(name).relaxed or "nothing but the default arithmetic" for name in BACKENDS}
     parts += ["", *(f"- {name} declares {what}" for name, what in declared.items())]
-    parts += ["", *(f"- seed {u.seed} {u.dtype}: {w}" for u in mine for w in u.wrong)]
+    parts += ["", _made_on(mine), "", *(f"- seed {u.seed} {u.dtype}: {w}" for u in mine for w in u.wrong)]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _made_on(units: list[Unit]) -> str:
+    """With which versions and vectors units were run."""
+    kinds = Counter(tuple(unit.made_on.get(of, "") for of in ("numpy", "torch", "vectors")) for unit in units)
+    told = [
+        f"{count} units with NumPy {numpy}, PyTorch {torch}, vectors {widest or 'unknown'}"
+        for (numpy, torch, widest), count in sorted(kinds.items())
+        if numpy
+    ]
+    untold = sum(count for (numpy, *_), count in kinds.items() if not numpy)
+    return "; ".join(told + [f"{untold} units do not tell with what they were run"] * bool(untold or not told)) + "."
 
 
 INTRO = """# Soak: no false alarm
@@ -137,7 +220,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing new after so long")
     asked = parser.parse_args()
     began = time.monotonic()
-    done = {unit.key for unit in ledger()}
+    done = {unit.key for unit in ledger(tell=True)}
     ops = [op.name for op in SPECIFIED if fnmatch(op.name, asked.op)]
     left = [Unit(s, op, dtype, of_operation(op)) for s in range(asked.seeds) for dtype in asked.dtype for op in ops]
     left = [unit for unit in left if unit.key not in done]
@@ -146,25 +229,40 @@ def main() -> int:
         return run(unit) if time.monotonic() - began < asked.minutes * 60 else None
 
     ended_early = 0
-    with ThreadPoolExecutor(asked.jobs) as pool:
-        jobs = {pool.submit(in_time, unit): unit for unit in left}
+    pool = ThreadPoolExecutor(asked.jobs)
+    jobs = {pool.submit(in_time, unit): unit for unit in left}
+    waiting = set(jobs)
+    try:
         for number, job in enumerate(as_completed(jobs), 1):
-            here = f"{number}/{len(left)} seed {jobs[job].seed} {jobs[job].op} {jobs[job].dtype}"
-            try:
-                unit = job.result()
-            except RuntimeError as error:
-                ended_early += 1
-                print(f"{here}: the suite did not get to its end: {error}", flush=True)
-                continue
-            if unit is None:
-                continue
-            with LEDGER.open("a") as out:
-                out.write(json.dumps(asdict(unit)) + "\n")
-            alarms = "".join(f"\n    {w}" for w in unit.wrong)
-            print(f"{here}: {sum(unit.cases.values()):,} cases, {unit.seconds} s{alarms}", flush=True)
+            ended_early += not _told(job, jobs[job], f"{number}/{len(left)}")
+            waiting.discard(job)
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        COMMANDS.stop()
+        pool.shutdown()
+        for job in waiting:  # some may be done
+            if not job.cancelled() and job.exception() is None:
+                _told(job, jobs[job], "at the end")
+        print(f"interrupted: what was done is in {LEDGER.name}, and the same command goes on from there", flush=True)
+        return 2
     PAGE.write_text(page(ledger()))
     print(page(ledger()))
     return int(ended_early > 0 or any(unit.wrong for unit in ledger() if unit.fingerprint == of_operation(unit.op)))
+
+
+def _told(job: Future[Unit | None], asked: Unit, number: str) -> bool:
+    """Write down and print what became of a unit. False if the suite did not get to its end."""
+    here = f"{number} seed {asked.seed} {asked.op} {asked.dtype}"
+    try:
+        unit = job.result()
+    except RuntimeError as error:
+        print(f"{here}: the suite did not get to its end: {error}", flush=True)
+        return False
+    if unit is not None:
+        write_down(unit)
+        alarms = "".join(f"\n    {w}" for w in unit.wrong)
+        print(f"{here}: {sum(unit.cases.values()):,} cases, {unit.seconds} s{alarms}", flush=True)
+    return True
 
 
 if __name__ == "__main__":

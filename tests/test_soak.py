@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import replace
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from benchmarks import soak
 from benchmarks.fingerprint import ROOT, deciding, excuses, of_operation, taken_in
-from benchmarks.soak import DTYPES, Unit, page
+from benchmarks.soak import DTYPES, Commands, Unit, ledger, page, write_down
 from convspec.adapters import load
 from convspec.conformance.checks import clauses_of
 from convspec.reference import SPECIFIED, Op
@@ -84,3 +91,95 @@ def test_a_false_alarm_is_shown_with_its_backend() -> None:
     text = page([replace(units(0)[0], wrong=("torch relu.maximum_with_zero fail",))])
     assert "- seed 0 float32: torch relu.maximum_with_zero fail" in text
     assert "| torch | 10 | 10 | 0 | 1 |" in text
+
+
+def test_what_two_soaks_ran_counts_once_and_with_its_alarm() -> None:
+    one = units(0)[0]
+    alarmed = replace(one, wrong=("torch relu.maximum_with_zero fail",))
+    for twice in ([one, alarmed], [alarmed, one]):
+        text = page(twice)
+        assert "seed 0: 1 of 112 units. 0 units more" in text
+        assert "| torch | 10 | 10 | 0 | 1 |" in text
+
+
+def test_the_page_tells_with_what_units_were_run() -> None:
+    first, second, old = units(0)[:3]
+    made_on = {"numpy": "2.1", "torch": "2.5", "vectors": "avx2"}
+    text = page([replace(first, made_on=made_on), replace(second, made_on=made_on), old])
+    assert "2 units with NumPy 2.1, PyTorch 2.5, vectors avx2; 1 units do not tell with what they were run." in text
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    found = tmp_path / "soak.jsonl", tmp_path / "soak.md"
+    monkeypatch.setattr(soak, "LEDGER", found[0])
+    monkeypatch.setattr(soak, "PAGE", found[1])
+    return found
+
+
+def soaked(monkeypatch: pytest.MonkeyPatch, run: Callable[[Unit], Unit], *options: str) -> int:
+    monkeypatch.setattr(soak, "run", run)
+    monkeypatch.setattr(soak, "COMMANDS", Commands())
+    monkeypatch.setattr(sys, "argv", ["soak", "--seeds=1", "--op=relu", "--jobs=1", *options])
+    return soak.main()
+
+
+def test_a_half_written_line_is_left_out_and_told(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = [json.dumps(asdict(unit)) for unit in units(0)[:2]]
+    files[0].write_text(whole[0] + "\n" + whole[1][:-40])
+    assert [unit.key for unit in ledger()] == [units(0)[0].key]
+    assert capsys.readouterr().out == ""
+    assert soaked(monkeypatch, lambda unit: unit) == 0
+    assert "soak.jsonl, line 2: not a whole unit, left out\n" in capsys.readouterr().out
+    assert {unit.dtype for unit in ledger() if unit.op == "relu"} == set(DTYPES)
+
+
+def test_a_unit_is_written_on_a_line_of_its_own_and_on_the_page(files: tuple[Path, Path]) -> None:
+    files[0].write_text('{"seed": 0, "op"')
+    for unit in units(0)[:2]:
+        write_down(unit)
+    assert [unit.key for unit in ledger()] == [unit.key for unit in units(0)[:2]]
+    assert "seed 0: 2 of 112 units" in files[1].read_text()
+
+
+def test_an_interrupted_soak_keeps_what_is_done_and_begins_nothing(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = []
+
+    def run(unit: Unit) -> Unit:
+        begun.append(unit)
+        if len(begun) == 2:
+            while not files[1].exists():  # the first is written down before the soak ends
+                time.sleep(0.01)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            time.sleep(0.5)
+        return unit
+
+    assert soaked(monkeypatch, run) == 2
+    assert len(begun) == 2
+    assert len(ledger()) == 2
+    assert "seed 0: 2 of 112 units" in files[1].read_text()
+    assert capsys.readouterr().out.endswith(
+        "interrupted: what was done is in soak.jsonl, and the same command goes on from there\n"
+    )
+    assert soaked(monkeypatch, run) == 0
+    assert len(ledger()) == len(DTYPES)
+
+
+def test_commands_that_run_are_stopped_and_none_begins_after_that() -> None:
+    commands, ended = Commands(), []
+    sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
+    thread = threading.Thread(target=lambda: ended.append(commands.run(sleeping)))
+    began = time.monotonic()
+    thread.start()
+    while not commands._going:
+        time.sleep(0.01)
+    commands.stop()
+    thread.join()
+    assert ended[0][0] != 0
+    assert time.monotonic() - began < 30
+    with pytest.raises(RuntimeError, match="stopped"):
+        commands.run(sleeping)
