@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from convspec.reference import Op
+from convspec.reference.data import KINDS
 from convspec.reference.pick import Pick, ReplayPick
 
 # Input elements that can be taken in at a glance: a case of no more is small enough.
@@ -25,19 +26,29 @@ FEW = 32
 # So many pairs of changes are made, at random, where no change alone helps.
 PAIRS = 3000
 
+# Data in which every element differs from its neighbours, so that a case need not be large to show where one went.
+TELLING = [number for number, kind in enumerate(KINDS) if kind.name in ("iota", "integers")]
+
 Change = tuple[int, int]  # which choice, and what is chosen
 
 
-class _CountingPick(ReplayPick):
-    """A replay that remembers among how many options each choice was made."""
+class _Again(ReplayPick):
+    """A replay that remembers among how many options each choice was made; with data of one kind, if one is given."""
 
-    def __init__(self, choices: Sequence[int], dtype: np.dtype[Any], budget: int) -> None:
+    def __init__(self, choices: Sequence[int], dtype: np.dtype[Any], budget: int, data: int | None) -> None:
         super().__init__(choices, dtype, budget)
         self.counts: list[int] = []
+        self._data = data
 
     def choose(self, count: int, weights: Sequence[float] | None) -> int:
         self.counts.append(count)
         return super().choose(count, weights)
+
+    def kind(self) -> int:
+        chosen = super().kind()
+        if self._data is not None:
+            self.choices[-1] = chosen = self._data
+        return chosen
 
 
 def smaller(
@@ -53,9 +64,15 @@ def smaller(
 
     `made(pick)` is the problem of a case; `fails(pick)` tries the case and gives None if it passes.
     """
+    data: int | None = None
 
-    def problem(of: list[int]) -> Op:
-        return made(ReplayPick(of, dtype, budget))
+    def again(of: list[int]) -> _Again:
+        return _Again(of, dtype, budget, data)
+
+    def failing(of: list[int]) -> list[int] | None:
+        """The choices as they were made, if the case fails."""
+        pick = again(of)
+        return None if fails(pick) is None else pick.choices
 
     def first(changes: list[tuple[Change, ...]]) -> list[int] | None:
         """The changed choices of the smallest case not met so far that has fewer elements and fails."""
@@ -64,26 +81,32 @@ def smaller(
             if not may_go_on():
                 return None
             changed = _with(best, change)
-            less = problem(changed)
+            less = made(again(changed))
             if less.elements() < here.elements() and less.summary() not in seen:
                 found.append((less.elements(), changed))
                 seen.add(less.summary())
-        tried = (c for _, c in sorted(found) if may_go_on())
-        return next((c for c in tried if fails(ReplayPick(c, dtype, budget)) is not None), None)
+        tried = (failing(changed) for _, changed in sorted(found) if may_go_on())
+        return next((one for one in tried if one is not None), None)
 
+    best, here = choices, made(again(choices))
     seen: set[str] = set()
-    best, here = choices, problem(choices)
+    if here.elements() > ENOUGH:
+        for kind in (*TELLING, None):
+            data = kind
+            better = failing(best)
+            if better is not None:
+                best = better
+                break
     while here.elements() > ENOUGH and may_go_on():
-        counting = _CountingPick(best, dtype, budget)
-        made(counting)
-        moves = list(_moves(best, counting.counts))
+        pick = again(best)
+        told = made(pick).summary()
+        moves = list(_moves(best, pick.counts))
         better = first([(move,) for move in moves])
         if better is None:
-            told = here.summary()
-            better = first(_pairs([m for m in moves if problem(_with(best, (m,))).summary() != told]))
+            better = first(_pairs([m for m in moves if made(again(_with(best, (m,)))).summary() != told]))
         if better is None:
             break
-        best, here = better, problem(better)
+        best, here = better, made(again(better))
     return best
 
 
