@@ -31,6 +31,13 @@ def of_operation(op: str, *also: str) -> str:
     return _digest(deciding(op) | set(_files(*also)), repr([(file.name, said) for file, said in excused if said]))
 
 
+@cache
+def of_module(path: Path, under: str) -> str:
+    """Sixteen hexadecimal digits that change with a module and with those in this place that it takes in."""
+    place = ROOT / under
+    return _digest(taken_in([path], lambda path: place not in path.parents), "")
+
+
 def deciding(op: str) -> set[Path]:
     """The files that decide a verdict on an operation.
 

@@ -5,17 +5,19 @@
 Runs every backend of the gallery of known bugs (tests/broken/known) and every legal one (tests/broken/legal.py) in the
 default profile in float32, or in a dtype of its own where it has no float32, each on its own operations, clause by
 clause in the order of the specification until one fails. What is done is kept in build/power/ under a fingerprint of
-what decides on its operation, so that a run that was stopped goes on where it was, and what has changed begins anew.
-Then docs/power.md is written.
+what decides on its operation and on the size of its smallest cases, each result with a mark of its backend's sources,
+so that a run that was stopped goes on where it was, and what has changed begins anew. Then docs/power.md is written,
+unless something is missing from it: a part is only written to a page that is named.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -26,15 +28,21 @@ from tests.broken.known import KNOWN
 from tests.broken.legal import LEGAL
 from tests.detection import Result, subjects, tried
 
-from .fingerprint import ROOT, of_operation
+from .fingerprint import ROOT, of_module, of_operation
 from .power_page import page
 
-ALSO = ("tests/broken", "conformance/shrink.py", "conformance/smaller.py")  # the bugs, and what makes their cases small
+ALSO = ("tests/detection.py", "conformance/shrink.py", "conformance/smaller.py")  # the page tells sizes
+PAGE = "docs/power.md"
 
 
 def kept_in(op: str) -> Path:
     """Where the results of an operation are kept, as long as nothing changes that decides on it."""
     return ROOT / "build/power" / f"{op}-{of_operation(op, *ALSO)}.jsonl"
+
+
+def mark(backend: type) -> str:
+    """Changes with the module of a backend and with those of the tests that it takes in."""
+    return of_module(Path(inspect.getfile(backend)).resolve(), "tests")
 
 
 def unit(seed: int, op: str, wanted: list[tuple[str, str]]) -> list[Result]:
@@ -44,7 +52,7 @@ def unit(seed: int, op: str, wanted: list[tuple[str, str]]) -> list[Result]:
     results = []
     for kind, id, backend in subjects(op):
         if (kind, id) in wanted:
-            result = tried(engine, kind, id, op, backend)
+            result = replace(tried(engine, kind, id, op, backend), mark=mark(backend))
             with kept_in(op).open("a") as out:
                 out.write(json.dumps(asdict(result)) + "\n")
             results.append(result)
@@ -52,15 +60,27 @@ def unit(seed: int, op: str, wanted: list[tuple[str, str]]) -> list[Result]:
 
 
 def load(file: Path) -> dict[tuple[Any, ...], Result]:
-    """The results that are kept, a half-written last line left out."""
+    """The results that are kept, but for a half-written last line and backends that have changed since."""
     kept = {}
+    marks = {(kind, id): mark(backend) for kind, id, backend in everybody()}
     for line in file.read_text().splitlines() if file.exists() else []:
         try:
             result = Result(**json.loads(line))
         except ValueError:
             continue
-        kept[result.key] = result
+        if result.mark == marks.get((result.kind, result.id)):
+            kept[result.key] = result
     return kept
+
+
+def operations() -> list[str]:
+    """Those that some backend is tried on."""
+    return sorted({op for bug in KNOWN for op in bug.ops} | {op for _, ops in LEGAL for op in ops})
+
+
+def everybody() -> set[tuple[str, str, type]]:
+    """Kind, id and class of all backends."""
+    return {subject for op in operations() for subject in subjects(op)}
 
 
 def half(name: str) -> set[str]:
@@ -74,9 +94,9 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="processes at once (default 2)")
     parser.add_argument("--only", default="*", help="names of operations, or ids of bugs")
     parser.add_argument("--half", choices=("development", "held-out"), help="known bugs of one half only")
-    parser.add_argument("--page", default="docs/power.md", help="the page to write; empty for none")
+    parser.add_argument("--page", help=f"the page to write, be it of a part; {PAGE} when nothing is missing")
     asked = parser.parse_args()
-    ops = sorted({op for bug in KNOWN for op in bug.ops} | {op for _, ops in LEGAL for op in ops})
+    ops = operations()
     (ROOT / "build/power").mkdir(parents=True, exist_ok=True)
     kept = {key: result for op in ops for key, result in load(kept_in(op)).items()}
     with ProcessPoolExecutor(asked.jobs) as pool:
@@ -103,9 +123,14 @@ def main() -> int:
                 flush=True,
             )
             kept |= {r.key: r for r in results}
-    if asked.page:
-        (ROOT / asked.page).write_text(page(list(kept.values())))
-        print(f"{asked.page} is written")
+    missing = sum(
+        (s, kind, id, op) not in kept for s in range(asked.seeds) for op in ops for kind, id, _ in subjects(op)
+    )
+    if missing and not asked.page:
+        print(f"{PAGE} is left as it is: {missing} results are missing; --page FILE writes what is there")
+    else:
+        (ROOT / (asked.page or PAGE)).write_text(page(list(kept.values())))
+        print(f"{asked.page or PAGE} is written")
     wrong = [r for r in kept.values() if bool(r.caught) == (r.kind == "legal")]
     return int(bool(wrong))
 

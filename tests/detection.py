@@ -30,6 +30,7 @@ class Result:
     seconds: float = 0.0
     elements: int = 0  # of the smallest failing case
     told: str = ""  # the first line that a user reads
+    mark: str = ""  # of the backend's sources
 
     @property
     def key(self) -> tuple[int, str, str, str]:

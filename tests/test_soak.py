@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import soak
-from benchmarks.fingerprint import ROOT, deciding, excuses, of_operation, taken_in
+from benchmarks.fingerprint import ROOT, deciding, excuses, of_module, of_operation, taken_in
 from benchmarks.soak import DTYPES, Commands, Unit, ledger, page, write_down
 from convspec.adapters import load
 from convspec.conformance.checks import clauses_of
@@ -57,6 +57,13 @@ def test_known_deviations_count_for_their_operation_alone(tmp_path: Path) -> Non
 def test_marks_are_of_operations_and_of_what_else_is_named() -> None:
     assert of_operation("relu") == of_operation("relu") != of_operation("linear")
     assert of_operation("relu", "tests/broken") != of_operation("relu")
+
+
+def test_marks_of_a_module_are_of_it_and_of_what_it_takes_in(tmp_path: Path) -> None:
+    known = ROOT / "tests/broken/known"
+    limits = {path.name for path in taken_in([known / "limits.py"]) if "tests" in path.parts}
+    assert limits == {"limits.py", "base.py", "entry.py"}
+    assert of_module(known / "limits.py", "tests") != of_module(known / "special.py", "tests")
 
 
 def units(seed: int) -> list[Unit]:
