@@ -294,7 +294,7 @@ class Engine:
                 found.budget,
                 most_calls=min(self.settings.shrink_calls, calls),
                 most_seconds=HANG_SECONDS / WAITING if hangs else self.settings.shrink_seconds,
-                made=None if hangs or calls == KNOWN_CALLS else trial.made,
+                made=trial.made if calls >= self.settings.shrink_calls and not hangs else None,
             )
         violation = alike(ReplayPick(shrunk.choices, trial.dtype, found.budget))
         if violation is None or _elements(violation, None) > found.first_elements:

@@ -28,7 +28,7 @@ KEY = b"convspec"
 # How many times as long a search may last as it may compute: a backend in another process is waited for.
 WAITING = 4
 
-# What may be spent on making a case smaller that Hypothesis leaves large, in parts of what it may spend.
+# Where Hypothesis leaves a case large, as many calls again may be spent, and this part of the time.
 ON_SMALLER = 0.5
 
 # A case with this many more input elements is still preferred if it is simpler in everything else.
@@ -127,7 +127,7 @@ def shrink(
     simplest = list(choices) if best is None else last[0][1] if last[0][0] <= best[0] + CLOSE else best[1]
     if made is None:
         return Shrunk(simplest, calls)
-    most_calls, deadline = calls + int(ON_SMALLER * most_calls), time.process_time() + ON_SMALLER * most_seconds
+    most_calls, deadline = calls + most_calls, time.process_time() + ON_SMALLER * most_seconds
 
     def tried(pick: Pick) -> int | None:
         nonlocal calls

@@ -24,7 +24,10 @@ ENOUGH = 20
 FEW = 32
 
 # So many pairs of changes are made, at random, where no change alone helps.
-PAIRS = 3000
+PAIRS = 1500
+
+# So often the same case is made by other choices, from which other changes lead elsewhere.
+OTHERWISE = 4
 
 # Data in which every element differs from its neighbours, so that a case need not be large to show where one went.
 TELLING = [number for number, kind in enumerate(KINDS) if kind.name in ("iota", "integers")]
@@ -74,19 +77,36 @@ def smaller(
         pick = again(of)
         return None if fails(pick) is None else pick.choices
 
-    def first(changes: list[tuple[Change, ...]]) -> list[int] | None:
+    def first(start: list[int], changes: list[tuple[Change, ...]]) -> list[int] | None:
         """The changed choices of the smallest case not met so far that has fewer elements and fails."""
         found = []
         for change in changes:
             if not may_go_on():
                 return None
-            changed = _with(best, change)
+            changed = _with(start, change)
             less = made(again(changed))
             if less.elements() < here.elements() and less.summary() not in seen:
                 found.append((less.elements(), changed))
                 seen.add(less.summary())
         tried = (failing(changed) for _, changed in sorted(found) if may_go_on())
         return next((one for one in tried if one is not None), None)
+
+    def otherwise(idle: list[Change], seed: int) -> list[int]:
+        """The same case by other choices where they make no difference: after another change they may."""
+        found = best
+        for change in random.Random(seed).sample(idle, len(idle)):
+            changed = _with(found, (change,))
+            if made(again(changed)).summary() == here.summary():
+                found = changed
+        return found
+
+    def simple(case: list[int]) -> list[int]:
+        """Choices that matter no more are made the simplest."""
+        for at in range(len(case)):
+            changed = _with(case, ((at, 0),))
+            if case[at : at + 1] > [0] and may_go_on() and made(again(changed)).elements() <= here.elements():
+                case = failing(changed) or case
+        return case
 
     best, here = choices, made(again(choices))
     seen: set[str] = set()
@@ -97,17 +117,25 @@ def smaller(
             if better is not None:
                 best = better
                 break
+    told_otherwise = 0
+    start = best
     while here.elements() > ENOUGH and may_go_on():
-        pick = again(best)
-        told = made(pick).summary()
-        moves = list(_moves(best, pick.counts))
-        better = first([(move,) for move in moves])
+        pick, told = again(start), here.summary()
+        made(pick)
+        moves = list(_moves(start, pick.counts))
+        better = first(start, [(move,) for move in moves])
         if better is None:
-            better = first(_pairs([m for m in moves if made(again(_with(best, (m,)))).summary() != told]))
-        if better is None:
+            active = [move for move in moves if made(again(_with(start, (move,)))).summary() != told]
+            better = first(start, _pairs(active))
+        if better is not None:
+            best = start = better
+            here = made(again(best))
+        elif told_otherwise < OTHERWISE:
+            told_otherwise += 1
+            start = otherwise([m for m in moves if m not in active and pick.counts[m[0]] <= FEW], told_otherwise)
+        else:
             break
-        best, here = better, made(again(better))
-    return best
+    return best if best is choices else simple(best)
 
 
 def _with(choices: list[int], change: tuple[Change, ...]) -> list[int]:

@@ -28,7 +28,8 @@ def engine(seed: int) -> Engine:
 
 # Small outputs of much padding, two sides at once, a path of 3x3 filters, many filters; wrong in every second call.
 @pytest.mark.parametrize(
-    ("id", "seed"), [("B069", 0), ("B125", 0), ("B037", 0), ("B207", 0), ("B209", 0), ("B009", 1), ("B207", 1)]
+    ("id", "seed"),
+    [("B069", 0), ("B125", 0), ("B037", 0), ("B207", 0), ("B209", 0), ("B009", 1), ("B009", 2), ("B207", 1)],
 )
 def test_a_bug_is_shown_on_few_elements(id: str, seed: int) -> None:
     result = tried(engine(seed), "known", id, "conv2d", BY_ID[id].backend)
