@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: conformance test check types spec cover sample power soak grades numerics soundness clean
+.PHONY: conformance test check types spec cover sample power soak grades numerics soundness speed clean
 
 conformance: .venv/parallel  ## check the NumPy and the bundled C backend on all cores, and write the page
 	$(BIN)/pytest conformance/ --backend=numpy --backend=c --grade -n auto
@@ -35,6 +35,9 @@ numerics: .venv/full  ## docs/numerics.md: its tables, measured anew
 
 soundness: .venv/core  ## docs/soundness.md: the bounds, tried on toy machines; minutes
 	$(BIN)/python -m benchmarks.soundness --write docs/soundness.md
+
+speed: .venv/full  ## docs/speed.md: how long the suite takes here, beside its budgets; on a machine that does nothing else
+	$(BIN)/python -m benchmarks.speed --write docs/speed.md
 
 cover: .venv/core  ## conformance/cover/*.json: the parameters that the sweep draws first; minutes, for each operation
 	$(BIN)/python -m convspec.conformance.cover $(OPS)

@@ -1,6 +1,6 @@
 """How long the suite takes on one backend, and where the time goes.
 
-    python benchmarks/suite.py [BACKEND] [--dtype NAME ...]
+    python -m benchmarks.suite [BACKEND] [--dtype NAME ...]
 
 Runs the smoke profile in one process and the default profile in two over all operations, as a user would, and draws the
 frozen lists once more to time the drawing alone. The budgets are those of float32, which is measured unless another
@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,26 +28,54 @@ from convspec.reference.rounding import FORMATS
 BUDGET = {"smoke": (10.0, 1), "default": (90.0, 2)}  # seconds, processes
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What a profile took, in seconds: the whole command, and its stages in all processes together."""
+
+    profile: str
+    seconds: float
+    stages: dict[str, float]
+
+    @property
+    def budget(self) -> float:
+        return BUDGET[self.profile][0]
+
+    @property
+    def processes(self) -> int:
+        return BUDGET[self.profile][1]
+
+    @property
+    def bounds(self) -> float:
+        """How many times as long the bounds took as the expected values."""
+        return self.stages["bound"] / self.stages["reference"]
+
+
+def spent(profile: str, backend: str = "numpy", dtypes: Sequence[str] = ("float32",)) -> Spent:
+    """A run over all operations, timed."""
+    processes = BUDGET[profile][1]
+    with tempfile.TemporaryDirectory() as folder:
+        options = [f"--backend={backend}", f"--profile={profile}", f"--results-dir={folder}"]
+        options += [f"--dtype={','.join(dtypes)}"]
+        options += ["-n", str(processes)] if processes > 1 else []
+        start = time.perf_counter()
+        command = [sys.executable, "-m", "pytest", "--pyargs", "convspec.conformance", "-q", *options]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        seconds = time.perf_counter() - start
+        return Spent(profile, seconds, json.loads((Path(folder) / "latest/run.json").read_text())["stages"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="How long the suite takes, and where the time goes")
     parser.add_argument("backend", nargs="?", default="numpy")
     parser.add_argument("--dtype", nargs="*", default=["float32"], choices=list(FORMATS), help="default: float32")
     asked = parser.parse_args()
     print(f"{asked.backend}, {', '.join(asked.dtype)}, all operations; whole command, in s\n")
-    for profile, (budget, processes) in BUDGET.items():
-        with tempfile.TemporaryDirectory() as folder:
-            options = [f"--backend={asked.backend}", f"--profile={profile}", f"--results-dir={folder}"]
-            options += [f"--dtype={','.join(asked.dtype)}"]
-            options += ["-n", str(processes)] if processes > 1 else []
-            start = time.perf_counter()
-            command = [sys.executable, "-m", "pytest", "--pyargs", "convspec.conformance", "-q", *options]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            spent = time.perf_counter() - start
-            stages = json.loads((Path(folder) / "latest/run.json").read_text())["stages"]
-        print(f"{profile:8} {spent:6.1f}  ({spent / budget:.2f} of its budget of {budget:.0f} s)")
-        for stage, seconds in stages.items():
-            print(f"   {stage:10} {seconds:6.2f}  {seconds / spent:5.0%}")
-        print(f"   bounds over expected values: {stages['bound'] / stages['reference']:.2f}")
+    for profile in BUDGET:
+        run = spent(profile, asked.backend, asked.dtype)
+        print(f"{profile:8} {run.seconds:6.1f}  ({run.seconds / run.budget:.2f} of its budget of {run.budget:.0f} s)")
+        for stage, seconds in run.stages.items():
+            print(f"   {stage:10} {seconds:6.2f}  {seconds / run.seconds:5.0%}")
+        print(f"   bounds over expected values: {run.bounds:.2f}")
     print("\ndrawing, in ms per problem")
     for op in OPS:
         start = time.perf_counter()
