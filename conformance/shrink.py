@@ -127,7 +127,7 @@ def shrink(
     simplest = list(choices) if best is None else last[0][1] if last[0][0] <= best[0] + CLOSE else best[1]
     if made is None:
         return Shrunk(simplest, calls)
-    most_calls, deadline = calls + most_calls, time.process_time() + ON_SMALLER * most_seconds
+    most_calls, deadline = calls + most_calls - 1, time.process_time() + ON_SMALLER * most_seconds
 
     def tried(pick: Pick) -> int | None:
         nonlocal calls

@@ -110,7 +110,7 @@ def smaller(
 
     best, here = choices, made(again(choices))
     seen: set[str] = set()
-    if here.elements() > ENOUGH:
+    if here.elements() > ENOUGH and may_go_on():
         for kind in (*TELLING, None):
             data = kind
             better = failing(best)
