@@ -28,7 +28,11 @@ def x_is_floating(self: Problem) -> bool:
     return dropping.is_floating(self)
 
 
-@rule(lambda self, pick: self.but(p=pick.one_of((-0.5, 1.5, float("nan"), -1.0, 2.0, float("inf")))), CORE, "DO-05")
+@rule(
+    lambda self, pick: self.but(p=pick.one_of((-0.5, 1.5, float("nan"), -1.0, 2.0, float("inf"), *rules.BEYOND))),
+    CORE,
+    "DO-05",
+)
 def p_is_a_probability(self: Problem) -> bool:
     """p is a number from 0 to 1."""
     return bool(0 <= self.p <= 1)

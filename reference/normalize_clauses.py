@@ -12,6 +12,7 @@ from .measured import Measured
 from .op import STRICT, Run, Sides, edge, law, rule
 from .pick import Pick
 from .rounding import EPS, attribute
+from .rules import JUST
 from .sets import Normalization, Sets, held, statistics, vary
 
 Array = npt.NDArray[np.float64]
@@ -44,7 +45,9 @@ def with_images(problem: Normalization, x: Tensor) -> Normalization:
     return problem.but(x=x, shards=(*sizes, left))
 
 
-@rule(lambda problem, pick: problem.but(eps=pick.one_of((-1e-3, -1.0, float("nan")))), STRICT, "BN-17", values=True)
+@rule(
+    lambda problem, pick: problem.but(eps=pick.one_of((-1e-3, -1.0, -JUST, float("nan")))), STRICT, "BN-17", values=True
+)
 def eps_is_not_negative(problem: Normalization) -> bool:
     """eps is at least 0; it may be 0 only where every variance is positive. No variance that is given is negative."""
     given = held(problem)

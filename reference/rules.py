@@ -11,6 +11,11 @@ from .pick import Pick
 
 Problem = Any
 
+# So far beyond a limit of 0 or 1 that float32 still tells the two apart: a limit is refused from there, not from where
+# it is obvious.
+JUST = 2.0**-20
+BEYOND = (-JUST, 1 + JUST)
+
 
 def ranks(problem: Problem, **wanted: int) -> bool:
     """Have the named arrays (those present) the wanted numbers of axes?"""

@@ -14,6 +14,7 @@ from .normalize_clauses import bare, on_its_own, with_images
 from .op import STRICT, Run, Sides, law, rule
 from .pick import Pick
 from .rounding import EPS
+from .rules import BEYOND
 from .running import NAMES, BatchNorm
 
 Tensor = npt.NDArray[Any]
@@ -66,7 +67,7 @@ def running_statistics_come_together(problem: BatchNorm) -> bool:
     return (problem.running_mean is None) == (problem.running_var is None)
 
 
-@rule(lambda problem, pick: problem.but(momentum=pick.one_of((1.5, -0.5, float("nan")))), STRICT, "BN-06")
+@rule(lambda problem, pick: problem.but(momentum=pick.one_of((1.5, -0.5, *BEYOND, float("nan")))), STRICT, "BN-06")
 def momentum_is_a_share(problem: BatchNorm) -> bool:
     """momentum, the weight of the new value, lies between 0 and 1."""
     return bool(0 <= problem.momentum <= 1)
