@@ -67,75 +67,108 @@ def smaller(
 
     `made(pick)` is the problem of a case; `fails(pick)` tries the case and gives None if it passes.
     """
-    data: int | None = None
+    search = _Search(choices, made, fails, dtype, budget, may_go_on)
+    if search.here.elements() <= ENOUGH or not may_go_on():
+        return choices
+    search.tell_apart()
+    search.go_on()
+    search.make_simple()
+    return search.best
 
-    def again(of: list[int]) -> _Again:
-        return _Again(of, dtype, budget, data)
 
-    def failing(of: list[int]) -> list[int] | None:
-        """The choices as they were made, if the case fails."""
-        pick = again(of)
-        return None if fails(pick) is None else pick.choices
+class _Search:
+    """`best` are the choices of the smallest case that was tried and failed, `here` is its problem."""
 
-    def first(start: list[int], changes: list[tuple[Change, ...]]) -> list[int] | None:
+    def __init__(
+        self,
+        choices: list[int],
+        made: Callable[[Pick], Op],
+        fails: Callable[[Pick], int | None],
+        dtype: np.dtype[Any],
+        budget: int,
+        may_go_on: Callable[[], bool],
+    ) -> None:
+        self._made, self._fails, self._may_go_on = made, fails, may_go_on
+        self._dtype, self._budget = dtype, budget
+        self._data: int | None = None  # the kind of all data
+        self._seen: set[str] = set()  # of the problems that were tried, what they are but for their values
+        self.best = choices
+        self.here = self._problem(choices)
+
+    def tell_apart(self) -> None:
+        """Take data that tell elements apart, if the case fails with them too."""
+        for self._data in (*TELLING, None):
+            if (failing := self._failing(self.best)) is not None:
+                self.best = failing
+                return
+
+    def go_on(self) -> None:
+        """Change one choice or two until the case is small enough or nothing helps."""
+        start, others = self.best, 0
+        while self.here.elements() > ENOUGH and self._may_go_on():
+            pick = self._again(start)
+            self._made(pick)
+            moves = list(_moves(start, pick.counts))
+            better = self._first(start, [(move,) for move in moves])
+            if better is None:
+                active = {move for move in moves if not self._same(_with(start, (move,)))}
+                better = self._first(start, _pairs([move for move in moves if move in active]))
+            if better is not None:
+                self.best = start = better
+                self.here = self._problem(better)
+            elif others < OTHERWISE:
+                others += 1
+                idle = [move for move in moves if move not in active and pick.counts[move[0]] <= FEW]
+                start = self._otherwise(idle, others)
+            else:
+                return
+
+    def make_simple(self) -> None:
+        """Choices that do not matter are made the simplest."""
+        for at in range(len(self.best)):
+            changed = _with(self.best, ((at, 0),))
+            if at < len(self.best) and self.best[at] and self._may_go_on():
+                problem = self._problem(changed)
+                if problem.elements() <= self.here.elements() and (failing := self._failing(changed)) is not None:
+                    self.best, self.here = failing, problem
+
+    def _again(self, choices: list[int]) -> _Again:
+        return _Again(choices, self._dtype, self._budget, self._data)
+
+    def _problem(self, choices: list[int]) -> Op:
+        return self._made(self._again(choices))
+
+    def _same(self, choices: list[int]) -> bool:
+        """Do they make the problem that is here, but for its values?"""
+        return self._problem(choices).summary() == self.here.summary()
+
+    def _failing(self, choices: list[int]) -> list[int] | None:
+        """The choices as they were made, if their case fails."""
+        pick = self._again(choices)
+        return None if self._fails(pick) is None else pick.choices
+
+    def _first(self, start: list[int], changes: list[tuple[Change, ...]]) -> list[int] | None:
         """The changed choices of the smallest case not met so far that has fewer elements and fails."""
         found = []
         for change in changes:
-            if not may_go_on():
+            if not self._may_go_on():
                 return None
             changed = _with(start, change)
-            less = made(again(changed))
-            if less.elements() < here.elements() and less.summary() not in seen:
+            less = self._problem(changed)
+            if less.elements() < self.here.elements() and less.summary() not in self._seen:
                 found.append((less.elements(), changed))
-                seen.add(less.summary())
-        tried = (failing(changed) for _, changed in sorted(found) if may_go_on())
+                self._seen.add(less.summary())
+        tried = (self._failing(changed) for _, changed in sorted(found) if self._may_go_on())
         return next((one for one in tried if one is not None), None)
 
-    def otherwise(idle: list[Change], seed: int) -> list[int]:
+    def _otherwise(self, idle: list[Change], seed: int) -> list[int]:
         """The same case by other choices where they make no difference: after another change they may."""
-        found = best
+        found = self.best
         for change in random.Random(seed).sample(idle, len(idle)):
             changed = _with(found, (change,))
-            if made(again(changed)).summary() == here.summary():
+            if self._same(changed):
                 found = changed
         return found
-
-    def simple(case: list[int]) -> list[int]:
-        """Choices that matter no more are made the simplest."""
-        for at in range(len(case)):
-            changed = _with(case, ((at, 0),))
-            if case[at : at + 1] > [0] and may_go_on() and made(again(changed)).elements() <= here.elements():
-                case = failing(changed) or case
-        return case
-
-    best, here = choices, made(again(choices))
-    seen: set[str] = set()
-    if here.elements() > ENOUGH and may_go_on():
-        for kind in (*TELLING, None):
-            data = kind
-            better = failing(best)
-            if better is not None:
-                best = better
-                break
-    told_otherwise = 0
-    start = best
-    while here.elements() > ENOUGH and may_go_on():
-        pick, told = again(start), here.summary()
-        made(pick)
-        moves = list(_moves(start, pick.counts))
-        better = first(start, [(move,) for move in moves])
-        if better is None:
-            active = [move for move in moves if made(again(_with(start, (move,)))).summary() != told]
-            better = first(start, _pairs(active))
-        if better is not None:
-            best = start = better
-            here = made(again(best))
-        elif told_otherwise < OTHERWISE:
-            told_otherwise += 1
-            start = otherwise([m for m in moves if m not in active and pick.counts[m[0]] <= FEW], told_otherwise)
-        else:
-            break
-    return best if best is choices else simple(best)
 
 
 def _with(choices: list[int], change: tuple[Change, ...]) -> list[int]:
