@@ -94,7 +94,8 @@ def _sizes(caught: Sequence[Result]) -> list[str]:
     lines = [f"{len(caught) - len(large)} of {len(caught)} smallest cases have at most {ENOUGH} input elements."]
     if large:
         lines[0] += (
-            " The others, with the fewest elements on which the bug shows at all, and those found with each seed:"
+            " The others, with the fewest elements on which the bug shows at all and those found with each seed;"
+            " a clause that sees it may need more for itself:"
         )
         lines.append("")
     for bug in KNOWN:
