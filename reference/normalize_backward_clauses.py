@@ -144,7 +144,8 @@ def what_is_not_finite_reaches_its_sums_and_no_other(problem: Problem, run: Run,
     for output, answer in run.outputs(there).items():
         found, before, of = answer.value, clean[output], reached[output]
         lost = np.isnan(found) if np.isnan(value) else ~np.isfinite(found)
-        left[output] = before.like(np.select([of.must & lost, of.sees & ~of.must], [np.nan, before.value], found))
+        kept = np.select([of.must & lost, of.sees & ~of.must], [np.nan, before.value], found)
+        left[output] = Measured(kept, np.where(of.sees, before.tolerance, answer.tolerance))
         right[output] = before.like(np.where(of.must, np.nan, before.value))
     return joined(left), joined(right)
 

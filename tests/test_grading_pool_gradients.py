@@ -132,7 +132,7 @@ def test_a_coarse_declaration_is_told_in_bits() -> None:
     """What keeps to a declaration coarser than the numbers of the dtype is no A-."""
 
     class Coarse:
-        arithmetic = "bf16"
+        arithmetic = replace(Arithmetic.ieee("float32"), name="coarse", input_rounding=2.0**-8)
 
         def max_pool2d_backward(self, problem: Any) -> Any:
             made = load("numpy").subject.max_pool2d_backward(problem)

@@ -161,8 +161,9 @@ def test_an_interrupted_soak_keeps_what_is_done_and_begins_nothing(
         if len(begun) == 2:
             while not files[1].exists():  # the first is written down before the soak ends
                 time.sleep(0.01)
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-            time.sleep(0.5)
+            while not soak.COMMANDS.stopped:  # an interrupt may come where Python lets none through
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                time.sleep(1)
         return unit
 
     assert soaked(monkeypatch, run) == 2

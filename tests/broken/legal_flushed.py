@@ -93,7 +93,8 @@ class FlushesSixteenBits(RoundsOnceToSixteenBits):
     def answer(self, problem: Op) -> Any:
         problem.validate()
         read = problem.but(**{name: flushed(array) for name, array in problem.arrays().items()})
-        return each(super().answer(read), flushed)
+        # Without eps a variance may be as small as is allowed; without what is flushed it may be smaller.
+        return each(super().answer(problem if read.broken_rules() else read), flushed)
 
 
 EVERY = tuple(op.name for op in SPECIFIED)

@@ -87,7 +87,7 @@ class LeavesTheCornersZero(RightPad2d):
         return np.where(corner, 0, y)
 
 
-@broken(pad2d="constants_stay_constant extremes_stay_the_same one_pixel_far_from_the_border")
+@broken(examples=60, pad2d="constants_stay_constant extremes_stay_the_same one_pixel_far_from_the_border")
 class ReplicatesZeros(RightPad2d):
     """Replicate padding is not there: zeros stand for it."""
 
