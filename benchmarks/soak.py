@@ -196,8 +196,10 @@ def _made_on(units: list[Unit]) -> str:
         for (numpy, torch, widest), count in sorted(kinds.items())
         if numpy
     ]
+    if not units:
+        return "No unit was run on these sources yet."
     untold = sum(count for (numpy, *_), count in kinds.items() if not numpy)
-    return "; ".join(told + [f"{untold} units do not tell with what they were run"] * bool(untold or not told)) + "."
+    return "; ".join(told + [f"{untold} units do not tell with what they were run"] * bool(untold)) + "."
 
 
 INTRO = """# Soak: no false alarm
