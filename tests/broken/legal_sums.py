@@ -214,7 +214,8 @@ class TakesFactorsApart(AddsBackwards):
 def _in_parts(array: Tensor) -> Tensor:
     with np.errstate(invalid="ignore", over="ignore"):
         first = significant(array, 12).astype(array.dtype)
-        return np.asarray(first + (array - first))
+        beyond = np.isinf(first) & np.isfinite(array)  # the end of the range is left in one part
+        return np.asarray(np.where(beyond, array, first + (array - first)))
 
 
 LEGAL_SUMS: tuple[tuple[type, tuple[str, ...]], ...] = (
