@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from convspec.reference import NETWORKS, OPS, Composition, Op
-from convspec.reference.rounding import DECLARED, FORMATS, Arithmetic, name_of
+from convspec.reference.formats import FORMATS, name_of
+from convspec.reference.rounding import DECLARED, Arithmetic
 
 from .declarations import MULTIPLYING, REDUCED, conventions_of, fits, misspelt, not_called, told
 from .errors import CannotLoad, NoDomain, Unsupported

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from convspec.reference import OPS
-from convspec.reference.rounding import FORMATS, Arithmetic
+from convspec.reference.formats import FORMATS
+from convspec.reference.rounding import Arithmetic
 
 from .errors import CannotLoad
 

@@ -33,7 +33,8 @@ from convspec.reference import (
     SyncBatchNorm2d,
 )
 from convspec.reference.backward import Backward
-from convspec.reference.rounding import Arithmetic, dtype_named, name_of
+from convspec.reference.formats import dtype_named, name_of
+from convspec.reference.rounding import Arithmetic
 
 from .errors import CannotLoad, Unsupported
 from .sync_torch import MOST_DEVICES, DeviceLost, Devices, synchronized
@@ -42,6 +43,7 @@ try:
     import torch
     from torch.nn import functional
 
+    from .onednn_faults import PAIRS_OF_BFLOAT16, is_wrong, may_end_the_process
     from .pytorch_backward import Gradients
 except ImportError as error:
     raise CannotLoad("torch: PyTorch is not installed; pip install 'convspec[torch]'") from error
@@ -53,36 +55,6 @@ _ONE_GROUP = RLock()  # of processes, which answer one request after another
 
 NORMS = ("batch_norm2d", "layer_norm", "group_norm")  # those that have gradients
 MODES = {"zeros": "constant", "replicate": "replicate", "reflect": "reflect", "circular": "circular"}
-
-
-# Does oneDNN multiply bfloat16 on this processor? Where PyTorch does not say, it is taken to.
-PAIRS_OF_BFLOAT16 = bool(getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)())
-
-
-def _ends_the_process(x: Any, weight: Any) -> bool:
-    """Are these what oneDNN reads beside, where columns are padded and strided? Bfloat16 images of a single column that
-    lie channels last, or whose filters do (seen with PyTorch 2.13; see deviations-torch.toml)."""
-    return (
-        PAIRS_OF_BFLOAT16
-        and x.dtype is torch.bfloat16
-        and x.shape[3] == 1
-        and not (x.is_contiguous() and weight.is_contiguous())
-    )
-
-
-def _is_wrong(x: Any, weight: Any, stride: int, padding: int, dilation: int) -> bool:
-    """Is this a convolution of bfloat16 images that oneDNN's kernels for matrix units (AMX) get wrong, with zeros, or
-    with what lies in memory, in outputs and in the gradients of filters? Seen with PyTorch 2.13, of integers, where
-
-    - columns are strided, of several taps, and there is one column of outputs: torch.nn.functional.conv2d of
-      ones(1, 1, 17, 2) and ones(16, 1, 1, 2) with stride (1, 2), not 2 everywhere;
-    - fewer than sixteen channels times the taps of a row are whole blocks of 32, two and more: of ones(1, 8, 5, 8) and
-      ones(1, 8, 1, 8), not 64.
-    """
-    taps, channels = weight.shape[3], weight.shape[1]
-    outputs = (x.shape[3] + 2 * padding - dilation * (taps - 1) - 1) // stride + 1
-    reduced = channels < 16 and channels * taps >= 64 and channels * taps % 32 == 0
-    return PAIRS_OF_BFLOAT16 and x.dtype is torch.bfloat16 and ((stride > 1 < taps and outputs == 1) or reduced)
 
 
 class Torch(Gradients):
@@ -185,9 +157,9 @@ class Torch(Gradients):
             x, padding = self._padded(x, problem.padding, problem.padding_mode), (0, 0)
         rows, columns = problem.stride
         down, across = problem.dilation
-        if padding[1] and columns > 1 and _ends_the_process(x, weight):
+        if padding[1] and columns > 1 and may_end_the_process(x, weight):
             raise RuntimeError("not called: oneDNN would read beside these arrays, which may end the process")
-        if _is_wrong(x, weight, columns, padding[1], across):
+        if is_wrong(x, weight, columns, padding[1], across):
             raise Unsupported("a shape of which oneDNN's bfloat16 kernels are known to read wrong memory")
         return functional.conv2d(x, weight, bias, (rows, columns), padding, (down, across), problem.groups)
 

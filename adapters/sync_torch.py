@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convspec.reference import SyncBatchNorm2d
-from convspec.reference.rounding import dtype_named
+from convspec.reference.formats import dtype_named
 from convspec.reference.running import NAMES
 from convspec.reference.shards import slices
 

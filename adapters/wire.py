@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 import convspec.reference
 from convspec.reference import Op
-from convspec.reference.rounding import dtype_named, name_of
+from convspec.reference.formats import dtype_named, name_of
 
 Tensor = npt.NDArray[Any]
 

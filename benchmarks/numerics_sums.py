@@ -11,7 +11,7 @@ import numpy as np
 from convspec.adapters import load
 from convspec.conformance.compare import Truth, accepted
 from convspec.reference import Conv2d, Linear, Op
-from convspec.reference.rounding import dtype_named
+from convspec.reference.formats import dtype_named
 from tests import simulated
 
 from .numerics_rules import FAMILIES, FLOAT32, Array, Random, Rows

@@ -29,7 +29,7 @@ from pathlib import Path
 
 from convspec.adapters import load
 from convspec.reference import SPECIFIED
-from convspec.reference.rounding import FORMATS
+from convspec.reference.formats import FORMATS
 from convspec.reports.record import read_run
 
 from .fingerprint import ROOT, of_operation

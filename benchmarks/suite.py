@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from convspec.reference import OPS
+from convspec.reference.formats import FORMATS
 from convspec.reference.pick import RandomPick
-from convspec.reference.rounding import FORMATS
 
 BUDGET = {"smoke": (10.0, 1), "default": (90.0, 2)}  # seconds, processes
 

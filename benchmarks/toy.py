@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from convspec.reference.rounding import Arithmetic, Format
+from convspec.reference.formats import Format
+from convspec.reference.rounding import Arithmetic
 
 Array = npt.NDArray[np.float64]
 

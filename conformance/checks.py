@@ -119,7 +119,7 @@ OF_NETWORKS: tuple[tuple[Check, str, str], ...] = (
 
 # The checks of values try every stored row, a rare class may be in one alone, with data that each can tell most from:
 # whole numbers, whose sums are exact, and others. The rows take them in turn, so that every kind is tried.
-KINDS: dict[Check, tuple[str, ...]] = {
+DATA_OF: dict[Check, tuple[str, ...]] = {
     exact_on_integers: (
         *("integers", "wide", "signs", "full", "integers", "wide", "ones", "both_wide"),
         *("integers", "iota", "wide", "one_hot", "integers", "zeros", "wide", "signed_zeros"),
@@ -149,7 +149,7 @@ def clauses_of(op: type[Op], level: str = STRICT) -> tuple[Clause, ...]:
             text=clause_text(check),
             source=source,
             enforce=check,
-            kinds=KINDS.get(check, ()),
+            kinds=DATA_OF.get(check, ()),
         )
         for check, wanted, source in checks_of(op)
     ]

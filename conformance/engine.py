@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 
 from convspec.adapters import Backend, Unsupported
 from convspec.reference import SPECIFIED, Clause, Composition, Op
+from convspec.reference.formats import name_of
 from convspec.reference.pick import Pick, ReplayPick
-from convspec.reference.rounding import name_of
 from convspec.reports.drawn import Drawn
 from convspec.reports.record import FAR_FROM_RANDOM, Cases, Cell, Failure
 
-from .checks import KINDS
+from .checks import DATA_OF
 from .compare import Violation
 from .cover.drawn import drawn
 from .cover.table import Classes
@@ -94,7 +94,7 @@ class Engine:
             self._sweeps = {key: Sweep(op, dtype, self.settings, self.clock)}
             self.fingerprints[f"{op.name} {dtype}"] = self._sweeps[key].fingerprint()
             self.classes[key] = self._sweeps[key].classes() if op.features else []
-            self.kinds[key] = self._sweeps[key].kinds(KINDS.values() if self.settings.by_kind else ())
+            self.kinds[key] = self._sweeps[key].kinds(DATA_OF.values() if self.settings.by_kind else ())
         return self._sweeps[key]
 
     def drawn(self) -> list[Drawn]:

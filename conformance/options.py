@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from convspec.reference import SPECIFIED
-from convspec.reference.rounding import FORMATS
+from convspec.reference.formats import FORMATS
 
 from .checks import all_clauses
 from .settings import PROFILES, Settings

@@ -16,7 +16,7 @@ import msgspec
 
 from convspec.adapters import Backend, load_apart
 from convspec.reference import OPS, SPECIFIED, Clause
-from convspec.reference.rounding import FORMATS
+from convspec.reference.formats import FORMATS
 from convspec.reports.drawn import Drawn
 from convspec.reports.grade import Grade
 from convspec.reports.page import write_page

@@ -18,7 +18,7 @@ import numpy as np
 from convspec.reference import Op
 from convspec.reference.pick import Pick
 
-from .smaller import smaller
+from .smaller import Trial, smaller
 
 if TYPE_CHECKING:
     from hypothesis import strategies as st
@@ -137,7 +137,7 @@ def shrink(
     def may_go_on() -> bool:
         return calls < most_calls and time.process_time() < deadline and time.monotonic() < patience
 
-    return Shrunk(smaller(simplest, made, tried, dtype, budget, may_go_on=may_go_on), calls)
+    return Shrunk(smaller(simplest, Trial(made, tried, dtype, budget, may_go_on)), calls)
 
 
 def _known(case: tuple[int | None, list[int]]) -> tuple[int, list[int]]:

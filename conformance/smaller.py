@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -35,6 +36,17 @@ TELLING = [number for number, kind in enumerate(KINDS) if kind.name in ("iota", 
 Change = tuple[int, int]  # which choice, and what is chosen
 
 
+@dataclass(frozen=True)
+class Trial:
+    """How cases of a clause are made and tried."""
+
+    made: Callable[[Pick], Op]  # the problem of a case
+    fails: Callable[[Pick], int | None]  # tries a case; None if it passes
+    dtype: np.dtype[Any]
+    budget: int  # input elements of a case at most
+    may_go_on: Callable[[], bool]
+
+
 class _Again(ReplayPick):
     """A replay that remembers among how many options each choice was made; with data of one kind, if one is given."""
 
@@ -54,21 +66,10 @@ class _Again(ReplayPick):
         return chosen
 
 
-def smaller(
-    choices: list[int],
-    made: Callable[[Pick], Op],
-    fails: Callable[[Pick], int | None],
-    dtype: np.dtype[Any],
-    budget: int,
-    *,
-    may_go_on: Callable[[], bool],
-) -> list[int]:
-    """Choices of a failing case with as few input elements as are found, from those of a failing case.
-
-    `made(pick)` is the problem of a case; `fails(pick)` tries the case and gives None if it passes.
-    """
-    search = _Search(choices, made, fails, dtype, budget, may_go_on)
-    if search.here.elements() <= ENOUGH or not may_go_on():
+def smaller(choices: list[int], trial: Trial) -> list[int]:
+    """Choices of a failing case with as few input elements as are found, from those of a failing case."""
+    search = _Search(choices, trial)
+    if search.here.elements() <= ENOUGH or not trial.may_go_on():
         return choices
     search.tell_apart()
     search.go_on()
@@ -79,17 +80,8 @@ def smaller(
 class _Search:
     """`best` are the choices of the smallest case that was tried and failed, `here` is its problem."""
 
-    def __init__(
-        self,
-        choices: list[int],
-        made: Callable[[Pick], Op],
-        fails: Callable[[Pick], int | None],
-        dtype: np.dtype[Any],
-        budget: int,
-        may_go_on: Callable[[], bool],
-    ) -> None:
-        self._made, self._fails, self._may_go_on = made, fails, may_go_on
-        self._dtype, self._budget = dtype, budget
+    def __init__(self, choices: list[int], trial: Trial) -> None:
+        self._trial = trial
         self._data: int | None = None  # the kind of all data
         self._seen: set[str] = set()  # of the problems that were tried, what they are but for their values
         self.best = choices
@@ -105,9 +97,9 @@ class _Search:
     def go_on(self) -> None:
         """Change one choice or two until the case is small enough or nothing helps."""
         start, others = self.best, 0
-        while self.here.elements() > ENOUGH and self._may_go_on():
+        while self.here.elements() > ENOUGH and self._trial.may_go_on():
             pick = self._again(start)
-            self._made(pick)
+            self._trial.made(pick)
             moves = list(_moves(start, pick.counts))
             better = self._first(start, [(move,) for move in moves])
             if better is None:
@@ -127,16 +119,16 @@ class _Search:
         """Choices that do not matter are made the simplest."""
         for at in range(len(self.best)):
             changed = _with(self.best, ((at, 0),))
-            if at < len(self.best) and self.best[at] and self._may_go_on():
+            if at < len(self.best) and self.best[at] and self._trial.may_go_on():
                 problem = self._problem(changed)
                 if problem.elements() <= self.here.elements() and (failing := self._failing(changed)) is not None:
                     self.best, self.here = failing, problem
 
     def _again(self, choices: list[int]) -> _Again:
-        return _Again(choices, self._dtype, self._budget, self._data)
+        return _Again(choices, self._trial.dtype, self._trial.budget, self._data)
 
     def _problem(self, choices: list[int]) -> Op:
-        return self._made(self._again(choices))
+        return self._trial.made(self._again(choices))
 
     def _same(self, choices: list[int]) -> bool:
         """Do they make the problem that is here, but for its values?"""
@@ -145,20 +137,20 @@ class _Search:
     def _failing(self, choices: list[int]) -> list[int] | None:
         """The choices as they were made, if their case fails."""
         pick = self._again(choices)
-        return None if self._fails(pick) is None else pick.choices
+        return None if self._trial.fails(pick) is None else pick.choices
 
     def _first(self, start: list[int], changes: list[tuple[Change, ...]]) -> list[int] | None:
         """The changed choices of the smallest case not met so far that has fewer elements and fails."""
         found = []
         for change in changes:
-            if not self._may_go_on():
+            if not self._trial.may_go_on():
                 return None
             changed = _with(start, change)
             less = self._problem(changed)
             if less.elements() < self.here.elements() and less.summary() not in self._seen:
                 found.append((less.elements(), changed))
                 self._seen.add(less.summary())
-        tried = (self._failing(changed) for _, changed in sorted(found) if self._may_go_on())
+        tried = (self._failing(changed) for _, changed in sorted(found) if self._trial.may_go_on())
         return next((one for one in tried if one is not None), None)
 
     def _otherwise(self, idle: list[Change], seed: int) -> list[int]:

@@ -15,8 +15,9 @@ import numpy as np
 from convspec.reference import Op
 from convspec.reference.data import KINDS
 from convspec.reference.features import classes_of
+from convspec.reference.formats import dtype_named, name_of
 from convspec.reference.pick import RandomPick
-from convspec.reference.rounding import Arithmetic, Bound, dtype_named, name_of
+from convspec.reference.rounding import Arithmetic, Bound
 
 from . import cover
 from .compare import Array, Truth

@@ -8,8 +8,8 @@ import numpy as np
 
 from convspec.adapters import Backend, Lost, Unsupported
 from convspec.reference import Clause, Composition, Op
+from convspec.reference.formats import dtype_named
 from convspec.reference.pick import Pick, ReplayPick
-from convspec.reference.rounding import dtype_named
 
 from .case import Case, called, gone
 from .compare import Evidence, Inapplicable, Tally, Truth, Vacuous, Violation, agree, judge, says_nothing

@@ -15,12 +15,13 @@ from .conv2d import Conv2d
 from .dot import BETTER_THAN_DOUBLE
 from .examples import POOLING, image, output
 from .features import flag
+from .formats import FORMATS
 from .laws import combined, parts, small
 from .max_pool2d import MaxPool2d
 from .measured import sum_of_products, two_product
 from .op import STRICT, Op, Padding, Pair, Run, Shape, Sides, Tensor, example, law, operation
 from .pick import Pick
-from .rounding import FORMATS, Arithmetic, Bound, forced_where, is_whole
+from .rounding import Arithmetic, Bound, forced_where, is_whole
 from .window import Window, windows
 
 Array = npt.NDArray[np.float64]

@@ -15,10 +15,11 @@ from .backward import Backward, HiLo
 from .dot import BETTER_THAN_DOUBLE
 from .examples import image, output
 from .features import of_forward
+from .formats import FORMATS
 from .measured import two_product
 from .op import Op, Padding, Pair, Run, Sides, Tensor, example, law, operation
 from .pick import Pick
-from .rounding import FORMATS, Arithmetic, Bound, Mask, forced_where, is_whole, own_rounding
+from .rounding import Arithmetic, Bound, Mask, forced_where, is_whole, own_rounding
 from .takers import collected, most_takers, takers
 
 Array = npt.NDArray[np.float64]

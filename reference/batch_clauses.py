@@ -11,8 +11,8 @@ from .laws import order, small
 from .measured import Measured
 from .normalize_clauses import bare, on_its_own, with_images
 from .op import STRICT, Run, Sides, edge, law, rule
+from .parameters import EPS
 from .pick import Pick
-from .rounding import EPS
 from .running import BatchNorm
 from .sets import held, statistics
 

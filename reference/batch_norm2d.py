@@ -21,8 +21,9 @@ from . import (
 from .dot import as_float
 from .normalization import Errors, RunningNormalization
 from .op import Tensor, example, operation
+from .parameters import EPS
 from .pick import Pick
-from .rounding import EPS, Arithmetic
+from .rounding import Arithmetic
 from .sets import Sets, errors, found_in
 
 Array = npt.NDArray[np.float64]

@@ -13,8 +13,8 @@ from .laws import Tensor, small
 from .measured import Measured
 from .normalize_clauses import bare, on_its_own
 from .op import Op, Run, Sides, law
+from .parameters import EPS
 from .pick import Pick
-from .rounding import EPS
 
 if TYPE_CHECKING:
     from .batch_norm2d import BatchNorm2d

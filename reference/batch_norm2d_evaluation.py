@@ -9,8 +9,8 @@ import numpy as np
 from .laws import parts, small
 from .measured import Measured
 from .op import STRICT, Run, Sides, edge, example, law, rule
+from .parameters import EPS
 from .pick import Pick
-from .rounding import EPS
 from .running_clauses import before, remembering, stored
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .rounding import FORMATS, format_of, round_to
+from .formats import FORMATS, format_of, round_to
 
 Array = npt.NDArray[np.float64]
 Tensor = npt.NDArray[Any]

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .between import Between
+from .formats import FORMATS
 from .op import InvalidProblem, Op, Shape, Tensor
 from .passing import off_by, passed_on, spread_on
-from .rounding import FORMATS, Arithmetic, Bound
+from .rounding import Arithmetic, Bound
 
 Array = npt.NDArray[np.float64]
 Layer = Callable[[Tensor], Op]  # the problem of a layer, once its input is known; a flattening belongs to it

@@ -20,10 +20,10 @@ from .layer_norm import LayerNorm
 from .local_response_norm import LocalResponseNorm
 from .max_pool2d import MaxPool2d
 from .op import STRICT, Op, Padding, Pair, Run, Sides, Tensor, edge, example, law, operation
+from .parameters import EPS
 from .pick import Pick
 from .pixel_group_norm import PixelGroupNorm
 from .relu import Relu
-from .rounding import EPS
 from .stack import values, weights
 from .stack_laws import alike
 from .window import Window

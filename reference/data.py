@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .rounding import format_of
+from .formats import format_of
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .formats import FORMATS
 from .measured import sum_of_products
-from .rounding import FORMATS, Arithmetic, Bound, dot_bound, is_whole
+from .rounding import Arithmetic, Bound, dot_bound, is_whole
 
 Array = npt.NDArray[np.float64]
 Multiply = Callable[[Array, Array], Array]

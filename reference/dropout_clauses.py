@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from . import dropping, rules
 from .dropout_statistics import kept, posed, seeds
+from .formats import format_of
 from .measured import Measured
 from .op import CORE, STRICT, Run, Sides, edge, example, law, rule
 from .pick import Pick
-from .rounding import format_of
 from .subnormal import is_subnormal
 
 Problem = Any

@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .features import Feature, flag
+from .formats import FORMATS
 from .measured import two_product, two_sum
 from .op import Tensor, Undetermined
+from .parameters import attribute
 from .pick import Pick
-from .rounding import FORMATS, Arithmetic, Bound, attribute
+from .rounding import Arithmetic, Bound
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

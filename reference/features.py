@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from .rounding import name_of
+from .formats import name_of
 from .window import STRETCHED, WIDE, Window
 
 Combination = frozenset[tuple[str, str]]  # of a feature and its class, each

@@ -10,8 +10,8 @@ from . import rules
 from .channel_clauses import per_channel
 from .laws import order
 from .op import STRICT, Run, Sides, edge, law, rule
+from .parameters import EPS
 from .pick import Pick
-from .rounding import EPS
 from .sets import Normalization
 
 

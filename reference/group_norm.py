@@ -12,8 +12,8 @@ from .instance_norm2d import InstanceNorm2d
 from .layer_norm import LayerNorm
 from .normalization import NormalizationOp
 from .op import STRICT, Run, Sides, Tensor, edge, example, law, operation
+from .parameters import EPS
 from .pick import Pick
-from .rounding import EPS
 from .sets import Sets, channel_groups
 
 Array = npt.NDArray[np.float64]

@@ -11,8 +11,8 @@ from . import channel_clauses, normalize, normalize_clauses, normalize_features
 from .laws import order
 from .normalization import NormalizationOp
 from .op import STRICT, Run, Sides, Tensor, edge, example, law, operation
+from .parameters import EPS
 from .pick import Pick
-from .rounding import EPS
 from .sets import Sets, channel_groups
 
 Array = npt.NDArray[np.float64]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .formats import format_of
 from .pick import Pick
-from .rounding import format_of
 
 Tensor = npt.NDArray[Any]
 Padding = tuple[tuple[int, int], tuple[int, int]]

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from . import normalize, normalize_clauses, normalize_features, rules
 from .normalization import NormalizationOp
 from .op import STRICT, Run, Sides, Tensor, edge, example, law, operation, rule
+from .parameters import EPS
 from .pick import Pick
-from .rounding import EPS
 from .sets import Sets
 from .window import WIDE
 

@@ -234,7 +234,7 @@ class LeNet5(Composition):
 @lru_cache(maxsize=24)
 def _few(dtype: str, number: int, form: str, widths: tuple[int, ...] = PUBLISHED, side: int = 32, n: int = 1) -> LeNet5:
     """One of a few networks: those of the published size cost too much to be made and judged anew for every case."""
-    from .rounding import dtype_named
+    from .formats import dtype_named
 
     kind = "normal" if form == "1998" or number % 2 else "integers"
     pooling = ("max", "avg")[number // 2 % 2]

@@ -13,12 +13,14 @@ from . import rules
 from .dot import BETTER_THAN_DOUBLE, as_float
 from .features import Feature, how_many, one_or_more, sizes, stratum
 from .features import excluded as excluded_of
+from .formats import FORMATS
 from .laws import small
 from .measured import Measured
 from .normalize import FORTY_DIGITS, decimals, pair
 from .op import STRICT, Op, Run, Shape, Sides, Tensor, edge, example, law, operation, rule
+from .parameters import attribute
 from .pick import Pick
-from .rounding import FORMATS, Arithmetic, Bound, attribute
+from .rounding import Arithmetic, Bound
 from .sets import lost
 from .spoilt import ANY, At, spoil
 from .subnormal import is_subnormal

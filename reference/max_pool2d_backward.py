@@ -14,11 +14,12 @@ from .backward import Backward, HiLo
 from .dot import BETTER_THAN_DOUBLE
 from .examples import POOLING, image, output
 from .features import of_forward
+from .formats import FORMATS
 from .laws import small
 from .max_pool2d import MaxPool2d
 from .op import STRICT, Op, Padding, Pair, Run, Sides, Tensor, example, law, operation
 from .pick import Pick
-from .rounding import FORMATS, Arithmetic, Bound, dot_bound, is_whole
+from .rounding import Arithmetic, Bound, dot_bound, is_whole
 from .spoilt import ANY, spoil
 from .subnormal import is_subnormal, without_subnormals
 from .takers import collected, most_takers, takers
@@ -118,49 +119,54 @@ class MaxPool2dBackward(Backward):
         give its gradient to those that win either way, in any split: each of its candidates is off by |g|, and by what
         rounding adds to that in a sum with such terms.
         """
-        g = np.abs(np.asarray(self.grad_output, np.float64))[..., None, None]
-        wins = self.won | self.flushed if arithmetic.flush_to_zero else self.won
+        added = self._added(arithmetic, split=False)
+        return {"grad_x": self._tied(added, arithmetic) if self.random else added}
+
+    @property
+    def _moduli(self) -> Array:
+        """Of what each window gives: (N, C, I, J, 1, 1)."""
+        return np.abs(np.asarray(self.grad_output, np.float64))[..., None, None]
+
+    def _wins(self, arithmetic: Arithmetic) -> ties.Mask:
+        """Which taps may win their window in this arithmetic."""
+        return self.won | self.flushed if arithmetic.flush_to_zero else self.won
+
+    def _added(self, arithmetic: Arithmetic, *, split: bool) -> Bound:
+        """The bound of sums of what windows give, of copies or, if it is split, of products."""
+        g, wins = self._moduli, self._wins(arithmetic)
+        terms = self.collected(np.where(wins & (g != 0), 1.0, 0.0))
+        better = self.dtype == np.float64 and not self.random  # the truth is
+        light = g < arithmetic.out.smallest_normal
+        bound = dot_bound(
+            self.references()["grad_x"],
+            self.collected(np.where(wins, g, 0.0)),
+            terms,
+            arithmetic,
+            whole=is_whole(self.grad_output) and not split,
+            reference_unit=BETTER_THAN_DOUBLE if better else FORMATS["float64"].unit,
+            flushed=self.collected(np.where(wins & light, g, 0.0)) if arithmetic.flush_to_zero and light.any() else 0.0,
+            summed=not split,
+        )
+        if not arithmetic.flush_to_zero:
+            return bound
+        opened = np.any(self.won != self.flushed, axis=(4, 5), keepdims=True) & wins
+        either = self.collected(np.where(opened, g, 0.0)) * (1 + 2 * (terms + 4) * arithmetic.unit)
+        return replace(bound, tolerance=bound.tolerance + either, forced=bound.forced & (either == 0))
+
+    def _tied(self, added: Bound, arithmetic: Arithmetic) -> Bound:
+        """The bound with that of the pixels that tie, whose parts of a gradient are products."""
+        g, wins = self._moduli, self._wins(arithmetic)
         size, most = (self.collected(np.where(of, g, 0.0)) for of in (self.won, wins))
         terms = self.collected(np.where(wins & (g != 0), 1.0, 0.0))
-        unit = BETTER_THAN_DOUBLE if self.dtype == np.float64 and not self.random else FORMATS["float64"].unit
-        value = self.references()["grad_x"]
-        whole = is_whole(self.grad_output)
-        light = g < arithmetic.out.smallest_normal
-        lost = self.collected(np.where(wins & light, g, 0.0)) if arithmetic.flush_to_zero and light.any() else 0.0
-        bound, exact = (
-            dot_bound(
-                value,
-                most,
-                terms,
-                arithmetic,
-                whole=whole and no_ties,
-                reference_unit=unit,
-                flushed=lost,
-                summed=no_ties,
-            )
-            for no_ties in (not self.random, True)
-        )
-        if arithmetic.flush_to_zero:
-            opened = np.any(self.won != self.flushed, axis=(4, 5), keepdims=True) & wins
-            either = self.collected(np.where(opened, g, 0.0)) * (1 + 2 * (terms + 4) * arithmetic.unit)
-            bound, exact = (
-                replace(one, tolerance=one.tolerance + either, forced=one.forced & (either == 0))
-                for one in (bound, exact)
-            )
-        if not self.random:
-            return {"grad_x": bound}
         tied = self.collected((self.won & (self.won.sum(axis=(4, 5), keepdims=True) > 1)) * g) > 0
         underflow = arithmetic.unit_factor * arithmetic.acc.spacing / 2
         if arithmetic.flush_to_zero:
             underflow = arithmetic.acc.smallest_normal
         split = 2 * (arithmetic.unit * most + underflow * terms * (1 + 2 * (terms + 4) * arithmetic.unit))
-        rough = (bound.tolerance + split) / np.where(size > 0, size, 1)
+        rough = (self._added(arithmetic, split=True).tolerance + split) / np.where(size > 0, size, 1)
         loosest = rough[tied].max(initial=0.0) + (self.x[0, 0].size + 8) * FORMATS["float64"].unit
-        return {
-            "grad_x": replace(
-                exact, tolerance=np.where(tied, 2 * loosest * size, exact.tolerance), forced=exact.forced & ~tied
-            )
-        }
+        tolerance = np.where(tied, 2 * loosest * size, added.tolerance)
+        return replace(added, tolerance=tolerance, forced=added.forced & ~tied)
 
     @staticmethod
     def terms(forward: MaxPool2d) -> int:

@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .dot import BETTER_THAN_DOUBLE, as_float
+from .formats import FORMATS, format_of
+from .parameters import EPS, attribute
 from .pick import Pick
-from .rounding import EPS, FORMATS, Arithmetic, Bound, attribute, format_of, own_rounding
+from .rounding import Arithmetic, Bound, own_rounding
 from .sets import Array, Normalization, Sets, Shape, Statistics, errors, found_in, held, lost
 from .window import STRETCHED, WIDE
 

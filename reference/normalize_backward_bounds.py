@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from .dot import BETTER_THAN_DOUBLE, as_float, judge_dot
+from .formats import FORMATS
 from .normalize import affine, distance, inverse_deviation
-from .rounding import FORMATS, Arithmetic, Bound, own_rounding
+from .rounding import Arithmetic, Bound, own_rounding
 from .sets import Array, errors, found_in, lost
 
 Problem = Any  # a NormalizationBackward

@@ -13,8 +13,8 @@ from .measured import Measured
 from .normalize_backward_reach import touched
 from .normalize_clauses import bare, on_its_own, spoilt, valid
 from .op import STRICT, Run, Sides, law
+from .parameters import EPS
 from .pick import Pick
-from .rounding import EPS
 from .sets import Sets, found_in, held
 from .spoilt import ANY, spoil
 

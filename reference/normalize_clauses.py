@@ -10,8 +10,8 @@ import numpy.typing as npt
 from .laws import small
 from .measured import Measured
 from .op import STRICT, Run, Sides, edge, law, rule
+from .parameters import EPS, attribute
 from .pick import Pick
-from .rounding import EPS, attribute
 from .rules import JUST
 from .sets import Normalization, Sets, held, statistics, vary
 

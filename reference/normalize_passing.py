@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .dot import as_float
+from .formats import FORMATS
 from .normalize import affine, distance, inverse_deviation, reference
-from .rounding import FORMATS, Arithmetic, Bound, own_rounding
+from .rounding import Arithmetic, Bound, own_rounding
 from .sets import Statistics, errors, found_in, held, lost
 
 Array = npt.NDArray[np.float64]

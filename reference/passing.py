@@ -18,8 +18,9 @@ import numpy.typing as npt
 from . import normalize_passing, pool
 from .averages import average_bound
 from .dot import as_float, become_infinite, flushed, variance_of
+from .formats import FORMATS
 from .op import Op
-from .rounding import FORMATS, Arithmetic, Bound, dot_bound
+from .rounding import Arithmetic, Bound, dot_bound
 from .window import windows
 
 Array = npt.NDArray[np.float64]

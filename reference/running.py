@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .dot import BETTER_THAN_DOUBLE, as_float
+from .formats import FORMATS, format_of
 from .normalize import FORTY_DIGITS, decimals, moments, pair
 from .op import Op, Shape
+from .parameters import attribute
 from .pick import Pick
-from .rounding import FORMATS, Arithmetic, Bound, attribute, format_of, raised
+from .rounding import Arithmetic, Bound, raised
 from .sets import Array, Sets, found_in, held, lost
 
 Tensor = npt.NDArray[Any]

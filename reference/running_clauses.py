@@ -12,8 +12,8 @@ from .laws import small
 from .measured import Measured, concatenate
 from .normalize_clauses import bare, on_its_own, with_images
 from .op import STRICT, Run, Sides, law, rule
+from .parameters import EPS
 from .pick import Pick
-from .rounding import EPS
 from .rules import BEYOND
 from .running import NAMES, BatchNorm
 

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .dot import as_float
-from .rounding import FORMATS, Arithmetic
+from .formats import FORMATS
+from .rounding import Arithmetic
 
 Array = npt.NDArray[np.float64]
 Shape = tuple[int, ...]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from .formats import format_of
 from .op import Tensor
-from .rounding import format_of
 
 
 def is_subnormal(x: Tensor) -> npt.NDArray[np.bool_]:

@@ -21,8 +21,9 @@ from .batch_norm2d import BatchNorm2d
 from .laws import order
 from .normalization import Errors, RunningNormalization
 from .op import STRICT, Run, Sides, Sizes, Tensor, edge, example, law, operation
+from .parameters import EPS
 from .pick import Pick
-from .rounding import EPS, Arithmetic
+from .rounding import Arithmetic
 from .running_clauses import remembering, stored
 from .sets import Sets
 from .shards import combined_errors, slices

@@ -11,8 +11,8 @@ import pytest
 from convspec.reference import (
     Op,
 )
+from convspec.reference.formats import FORMATS, dtype_named
 from convspec.reference.pick import RandomPick
-from convspec.reference.rounding import FORMATS, dtype_named
 
 Array = npt.NDArray[np.float64]
 

@@ -13,8 +13,9 @@ import pytest
 
 from convspec.reference import AvgPool2d, BatchNorm2d, Conv2d, Linear, Op
 from convspec.reference.data import KINDS, Data
+from convspec.reference.formats import FORMATS, dtype_named, round_to
 from convspec.reference.pick import RandomPick
-from convspec.reference.rounding import FORMATS, Arithmetic, Bound, dtype_named, round_to
+from convspec.reference.rounding import Arithmetic, Bound
 from convspec.reference.sets import statistics
 
 Array = npt.NDArray[np.float64]

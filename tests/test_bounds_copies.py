@@ -17,7 +17,8 @@ from convspec.reference import (
     MaxPool2dBackward,
     Op,
 )
-from convspec.reference.rounding import FORMATS, Arithmetic, Bound, dtype_named
+from convspec.reference.formats import FORMATS, dtype_named
+from convspec.reference.rounding import Arithmetic, Bound
 
 DTYPES = ("float64", "float32", "float16", "bfloat16")
 

@@ -15,7 +15,8 @@ from convspec.conformance.compare import wrong_values
 from convspec.conformance.engine import Engine, Verdict, operation_named
 from convspec.conformance.settings import PROFILES, Settings
 from convspec.reference import OPS, Clause, Relu
-from convspec.reference.rounding import Arithmetic, format_of, round_to
+from convspec.reference.formats import format_of, round_to
+from convspec.reference.rounding import Arithmetic
 
 from .broken import TABLE, Broken, Right
 from .broken.base import Array

@@ -14,8 +14,7 @@ import pytest
 
 from convspec.adapters import Backend
 from convspec.conformance import cover
-from convspec.conformance.checks import KINDS as OF_CHECKS
-from convspec.conformance.checks import clauses_of, exact_on_integers
+from convspec.conformance.checks import DATA_OF, clauses_of, exact_on_integers
 from convspec.conformance.cover.table import Table
 from convspec.conformance.engine import Engine
 from convspec.conformance.settings import PROFILES, Settings
@@ -23,8 +22,8 @@ from convspec.conformance.sweep import Clock, Sweep
 from convspec.reference import OPS, Op
 from convspec.reference.data import KINDS
 from convspec.reference.features import classes_of
+from convspec.reference.formats import FORMATS, dtype_named
 from convspec.reference.pick import RandomPick
-from convspec.reference.rounding import FORMATS, dtype_named
 from convspec.reference.window import STRETCHED
 
 from .broken.conv2d_tails import (
@@ -81,11 +80,11 @@ def test_every_kind_of_data_is_drawn(op: type[Op]) -> None:
             ours = sweep(op, dtype, "default", seed)
             alone = ours.kinds(())
             assert [kind.name for kind in KINDS if not alone[kind.name]] == [], (dtype, seed)
-            assert sum(ours.kinds(OF_CHECKS.values()).values()) >= sum(alone.values())
+            assert sum(ours.kinds(DATA_OF.values()).values()) >= sum(alone.values())
 
 
 def test_rows_take_kinds_in_turn() -> None:
-    ours, kinds = sweep(OPS[2], "float32", "default"), OF_CHECKS[exact_on_integers]
+    ours, kinds = sweep(OPS[2], "float32", "default"), DATA_OF[exact_on_integers]
     taken = Counter(ours._turn(index, kinds) for index in range(len(ours.rows)))
     assert set(taken) == set(kinds)
     assert ours.row(0, kinds)[0].summary() == ours.problem(0)[0].summary()  # other values of the same parameters

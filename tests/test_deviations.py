@@ -27,7 +27,7 @@ from convspec.reference.pick import ReplayPick
 
 torch = pytest.importorskip("torch")
 
-from convspec.adapters.pytorch import PAIRS_OF_BFLOAT16  # noqa: E402 - it imports torch
+from convspec.adapters.onednn_faults import PAIRS_OF_BFLOAT16  # noqa: E402 - it imports torch
 
 MEASURED = "2.13"  # the version of PyTorch whose deviations they are
 CLAUSES = {clause.name: clause for clause in all_clauses()}

@@ -14,7 +14,8 @@ from convspec.conformance.grading import Grade, grade
 from convspec.conformance.grading.ask import Silent, ask
 from convspec.conformance.grading.products import bits
 from convspec.reference import OPS, AvgPool2d, BatchNorm2d, Conv2d, LayerNorm, Linear, LocalResponseNorm, Relu
-from convspec.reference.rounding import Arithmetic, dtype_named
+from convspec.reference.formats import dtype_named
+from convspec.reference.rounding import Arithmetic
 
 from . import simulated
 from .broken import legal_sums

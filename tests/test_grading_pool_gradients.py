@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from convspec.adapters import load
-from convspec.reference.rounding import Arithmetic, dtype_named, format_of, round_to
+from convspec.reference.formats import dtype_named, format_of, round_to
+from convspec.reference.rounding import Arithmetic
 
 from .simulated.graded import graded
 

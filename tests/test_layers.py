@@ -43,4 +43,4 @@ def test_the_reference_needs_numpy_and_the_standard_library_only() -> None:
     for path in (ROOT / "reference").glob("*.py"):
         outside = {name.split(".")[0] for name in imported(path, "reference")} - known
         # bfloat16 is no NumPy dtype of its own: ml_dtypes registers it, imported only where it is asked for.
-        assert outside <= ({"ml_dtypes"} if path.name == "rounding.py" else set()), path.name
+        assert outside <= ({"ml_dtypes"} if path.name == "formats.py" else set()), path.name

@@ -12,9 +12,10 @@ import pytest
 from convspec.reference import NETWORKS, Composition, Conv2d, InvalidProblem, LeNet5, MaxPool2d, Op, Stack, counts
 from convspec.reference.between import Distances, Scaled, Squash
 from convspec.reference.field import Field, along, field, reach, sizes
+from convspec.reference.formats import FORMATS, dtype_named, format_of, round_to
 from convspec.reference.lenet5 import TABLE, connected
 from convspec.reference.pick import RandomPick
-from convspec.reference.rounding import FORMATS, Arithmetic, dtype_named, format_of, round_to
+from convspec.reference.rounding import Arithmetic
 from convspec.reference.window import Window
 
 from . import loops

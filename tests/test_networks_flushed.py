@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from convspec.reference import Stack
-from convspec.reference.rounding import FORMATS, Arithmetic
+from convspec.reference.formats import FORMATS
+from convspec.reference.rounding import Arithmetic
 
 TINY = float(FORMATS["float32"].smallest_normal)
 

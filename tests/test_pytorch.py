@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convspec.adapters import pytorch
+from convspec.adapters import onednn_faults, pytorch
 from convspec.reference import Conv2d
-from convspec.reference.rounding import dtype_named
+from convspec.reference.formats import dtype_named
 
 
 def test_one_column_of_bfloat16_channels_last_is_not_given_to_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pytorch, "PAIRS_OF_BFLOAT16", True)
+    monkeypatch.setattr(onednn_faults, "PAIRS_OF_BFLOAT16", True)
     form = dtype_named("bfloat16")
     rows = np.zeros((1, 3, 9, 1), form)
     last = np.zeros((1, 9, 1, 3), form).transpose(0, 3, 1, 2)

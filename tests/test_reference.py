@@ -27,9 +27,10 @@ from convspec.reference import (
     MaxPool2dBackward,
     Op,
 )
+from convspec.reference.formats import FORMATS, dtype_named, format_of, round_to
 from convspec.reference.measured import Measured
 from convspec.reference.pick import RandomPick
-from convspec.reference.rounding import FORMATS, Arithmetic, Bound, dtype_named, format_of, is_whole, round_to
+from convspec.reference.rounding import Arithmetic, Bound, is_whole
 from convspec.reference.window import Window
 
 from . import loops

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from convspec.reference.formats import FORMATS, dtype_named, format_of, round_to
 from convspec.reference.measured import Measured, concatenate, sum_of_products, two_product, two_sum
-from convspec.reference.rounding import FORMATS, dtype_named, format_of, is_whole, round_to
+from convspec.reference.rounding import is_whole
 
 Array = npt.NDArray[np.float64]
 

@@ -10,7 +10,7 @@ import pytest
 
 from convspec.conformance.engine import Engine
 from convspec.conformance.settings import PROFILES, Settings
-from convspec.conformance.smaller import ENOUGH, smaller
+from convspec.conformance.smaller import ENOUGH, Trial, smaller
 from convspec.reference import Pad2d
 from convspec.reference.pick import Pick, ReplayPick
 
@@ -51,7 +51,7 @@ def searched(choices: list[int], fails: Any, most: int = 10_000) -> tuple[int, i
         problem = of(pick)
         return problem.elements() if fails(problem) else None
 
-    found = smaller(choices, of, counted, DTYPE, 0, may_go_on=lambda: calls < most)
+    found = smaller(choices, Trial(of, counted, DTYPE, 0, lambda: calls < most))
     problem = of(ReplayPick(found, DTYPE, 0))
     assert fails(problem)
     return problem.elements(), calls

@@ -9,7 +9,7 @@ from benchmarks.soundness import SOURCES, Row, measure, tally
 from benchmarks.toy import SIZES, Machine, ToyArithmetic, stored, toy_format
 from benchmarks.toy_dots import ILLEGITIMATE, Dot, illegitimate
 from convspec.conformance.compare import accepted
-from convspec.reference.rounding import round_to
+from convspec.reference.formats import round_to
 
 
 @pytest.mark.parametrize("title", SOURCES)

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from convspec.adapters import Backend, CannotLoad, load_apart
 from convspec.reference import OPS
-from convspec.reference.rounding import FORMATS
+from convspec.reference.formats import FORMATS
 
 from .figures import HEADINGS as FIGURES
 from .figures import Graded, cells, data

@@ -7,7 +7,8 @@ from typing import Any
 
 from convspec.adapters import Backend
 from convspec.reference import Op
-from convspec.reference.rounding import Arithmetic, dtype_named, format_of
+from convspec.reference.formats import dtype_named, format_of
+from convspec.reference.rounding import Arithmetic
 
 from .ask import Silent
 from .drawn import ALWAYS, SHORTEST, judged

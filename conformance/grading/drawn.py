@@ -10,8 +10,9 @@ from convspec.adapters import Backend
 from convspec.conformance.compare import Truth, accepted
 from convspec.reference import Op
 from convspec.reference.data import KINDS
+from convspec.reference.formats import FORMATS, dtype_named, format_of, round_to
 from convspec.reference.pick import RandomPick
-from convspec.reference.rounding import FORMATS, Arithmetic, dtype_named, format_of, round_to
+from convspec.reference.rounding import Arithmetic
 
 from .ask import Silent, ask
 from .products import bits

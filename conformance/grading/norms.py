@@ -11,7 +11,8 @@ import numpy.typing as npt
 from convspec.adapters import Backend
 from convspec.conformance.compare import Truth, accepted
 from convspec.reference import Op
-from convspec.reference.rounding import Arithmetic, dtype_named, format_of, round_to
+from convspec.reference.formats import dtype_named, format_of, round_to
+from convspec.reference.rounding import Arithmetic
 from convspec.reference.sets import found_in
 
 from .ask import Silent, ask

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 
 from convspec.conformance.session import environment
-from convspec.reference.rounding import FORMATS
+from convspec.reference.formats import FORMATS
 
 from .drawn import ALWAYS
 from .figures import Graded, table

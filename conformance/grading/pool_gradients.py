@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from convspec.adapters import Backend
 from convspec.reference import AvgPool2dBackward, MaxPool2dBackward, Op
-from convspec.reference.rounding import Arithmetic, dtype_named, format_of
+from convspec.reference.formats import dtype_named, format_of
+from convspec.reference.rounding import Arithmetic
 
 from .ask import Silent
 from .drawn import ALWAYS, SHORTEST, grade_drawn, judged, plain_of

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from convspec.adapters import Backend
 from convspec.reference import AvgPool2d, Op
-from convspec.reference.rounding import Arithmetic, dtype_named, format_of
+from convspec.reference.formats import dtype_named, format_of
+from convspec.reference.rounding import Arithmetic
 
 from .ask import Silent, ask
 from .drawn import ALWAYS, SHORTEST, judged

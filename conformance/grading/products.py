@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from convspec.adapters import Backend
 from convspec.reference.dot import variance_of
-from convspec.reference.rounding import Arithmetic, format_of, round_to
+from convspec.reference.formats import format_of, round_to
+from convspec.reference.rounding import Arithmetic
 
 from .ask import ask
 from .form import Form

@@ -31,7 +31,7 @@ from convspec.reference import (
     ReluBackward,
     SyncBatchNorm2d,
 )
-from convspec.reference.rounding import dtype_named, format_of
+from convspec.reference.formats import dtype_named, format_of
 
 from .ask import Silent, ask
 from .geometries import forms

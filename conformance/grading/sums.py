@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from convspec.adapters import Backend
 from convspec.reference import AvgPool2d, Op
-from convspec.reference.rounding import Arithmetic, format_of
+from convspec.reference.formats import format_of
+from convspec.reference.rounding import Arithmetic
 
 from .ask import ask
 from .form import Form

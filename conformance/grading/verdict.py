@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from convspec.reference.rounding import ALGORITHMS, Arithmetic, format_of
+from convspec.reference.formats import format_of
+from convspec.reference.rounding import ALGORITHMS, Arithmetic
 from convspec.reports.record import FAR_FROM_RANDOM
 
 from .drawn import ALWAYS, SHORTEST

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from convspec.adapters import Backend
 from convspec.reference import Op
-from convspec.reference.rounding import dtype_named
+from convspec.reference.formats import dtype_named
 
 from .ask import Silent, ask
 from .form import Form

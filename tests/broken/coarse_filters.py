@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convspec.reference import Op
-from convspec.reference.rounding import FORMATS, round_to
+from convspec.reference.formats import FORMATS, round_to
 
 from .base import Right, broken
 

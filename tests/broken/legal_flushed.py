@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from convspec.reference import SPECIFIED, Op
-from convspec.reference.rounding import Arithmetic, format_of, round_to
+from convspec.reference.formats import format_of, round_to
+from convspec.reference.rounding import Arithmetic
 from convspec.reference.subnormal import is_subnormal
 
 from .base import NAMES, Right, Tensor, each, masked

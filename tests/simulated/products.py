@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from convspec.reference.rounding import dtype_named
+from convspec.reference.formats import dtype_named
 
 Tensor = npt.NDArray[Any]
 
