@@ -16,10 +16,10 @@ from .parameters import OnOneDevice
 
 
 def spread(n: int) -> Conv2d:
-    """n images with one pixel far brighter than the others, under a 5x5 filter of ones."""
-    x = np.full((n, 1, 1, 6), 1e-3, "float32")
-    x[:, :, 0, 0] = 1e6
-    return Conv2d(x=x, weight=np.ones((1, 1, 5, 5), "float32"), padding=((2, 2), (2, 2)))
+    """n images of a pixel, under a 5x5 filter whose first tap, which sees padding, is far larger than the others."""
+    weight = np.full((1, 1, 5, 5), 1e-3, "float32")
+    weight[0, 0, 0, 0] = 1e6
+    return Conv2d(x=np.ones((n, 1, 1, 1), "float32"), weight=weight, padding=((2, 2), (2, 2)))
 
 
 @known(
@@ -34,7 +34,7 @@ def spread(n: int) -> Conv2d:
 )
 class ConvolvesByFourier(Right):
     """From four images on, filters of at least 5x5 are multiplied with the transforms of the images, in their dtype:
-    the error of every output is one of the largest pixel, far away as it may be."""
+    the error of every output is one of the largest products, far away as they may be."""
 
     def conv2d(self, problem: Any) -> Any:
         problem.validate()
