@@ -1,61 +1,15 @@
 """The commands as a user runs them, in an empty folder: exit codes, the lines printed, the record, the reproducers."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from convspec.adapters import Backend, load
-
-BIN = Path(sys.executable).parent
-SWAPPED = """
-import numpy as np
-
-
-class Swapped:
-    def supports(self, problem):
-        return problem.padding_mode == "zeros" and problem.groups == 1
-
-    def conv2d(self, problem):
-        x, w = np.pad(problem.x, ((0, 0), (0, 0), *problem.padding)), problem.weight
-        (a, b), (d, e), (k, _, r, s) = problem.stride[::-1], problem.dilation, w.shape
-        i, j = (x.shape[2] - d * (r - 1) - 1) // a + 1, (x.shape[3] - e * (s - 1) - 1) // b + 1
-        y = np.zeros((len(x), k, i, j), x.dtype)
-        for u, v in np.ndindex(r, s):
-            seen = x[:, :, u * d : u * d + a * (i - 1) + 1 : a, v * e : v * e + b * (j - 1) + 1 : b]
-            y += np.einsum("kc,ncij->nkij", w[:, :, u, v], seen)
-        return y if problem.bias is None else y + problem.bias[:, None, None]
-"""
-RELU = """
-import numpy as np
-
-
-class Backend:
-    def relu(self, problem):
-        if problem.x.dtype.kind in "cb":
-            raise TypeError("no order")
-        {body}
-"""
-
-
-def run(folder: Path, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COV"))} | env
-    return subprocess.run([*map(str, command)], cwd=folder, env=clean, capture_output=True, text=True, timeout=300)
-
-
-def suite(folder: Path, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return run(folder, BIN / "pytest", "--pyargs", "convspec.conformance", "-p", "no:cacheprovider", *options, **env)
-
-
-def cells(folder: Path) -> list[dict[str, object]]:
-    text = (folder / "conformance-results/latest/cells.jsonl").read_text()
-    return [json.loads(line) for line in text.splitlines()]
+from .commands import BIN, RELU, SWAPPED, cells, run, suite
 
 
 def test_a_right_backend_passes(tmp_path: Path) -> None:
@@ -102,117 +56,6 @@ def test_a_reproducer_needs_numpy_and_the_backend_only(tmp_path: Path) -> None:
     again = run(tmp_path, sys.executable, "-c", hidden, str(script))
     assert again.returncode == 1, again.stdout + again.stderr
     assert "expected shape" in again.stdout
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        (["--backend=tortch"], "did you mean torch?"),
-        (["--backend=nowhere.py"], "there is no file nowhere.py"),
-        (["--backend="], "the name is empty"),
-        (["--backend=empty.py"], "no class with a method named like an operation"),
-        (["--backend=near.py"], "method `conv_2d` is no operation; did you mean `conv2d`?"),
-        (["--backend=broken.py"], "SyntaxError"),
-        (["--backend=raises.py"], "ZeroDivisionError: division by zero (line 1)"),
-        (["--backend=no.such.module:Thing"], "there is no module 'no'"),
-        (["--backend=json:Nothing"], "it has no 'Nothing'"),
-        (["--backend=cuda"], "sees no CUDA device here"),
-        (["--backend=numpy[fast]"], "numpy has no variant 'fast'"),
-        (["--backend=odd.py"], "dtypes names 'float31'"),
-        (["--op=conv3d"], "did you mean conv2d?"),
-        (["--clause=conv2d.padding_is_zeroes"], "did you mean conv2d.padding_is_zeros?"),
-        (["--clause=conv2d.grouos_*"], "did you mean conv2d.groups_"),
-        (["--clause=cnov2d.padding_*"], "did you mean conv2d.padding_*?"),
-        (["--clause=padding_is_zeros"], "did you mean conv2d.padding_is_zeros"),
-        (["--clause=relu.repeating_a_call"], "did you mean relu.repeating_a_call_repeats_the_bits"),
-        (["--clause=conv2d"], "did you mean conv2d.*?"),
-        (["--clause=conv2d.qqq*"], "no 'conv2d.qqq*'; a clause is named like conv2d.padding_is_zeros"),
-        (["--profile=fast"], "it may be smoke, default, thorough"),
-        (["--dtype=float31"], "did you mean float32?"),
-        (["--examples=many"], "'many' is not a whole number"),
-        (["--examples=0"], "0 is less than 1"),
-        (["--seed=x"], "'x' is not a whole number"),
-        (["--level=must"], "core, strict"),
-        (["--expect=none.toml"], "cannot read none.toml"),
-        (["--expect=bad.toml"], "no clause 'conv2d.nothing'"),
-    ],
-    ids=lambda v: v[0] if isinstance(v, list) else "",
-)
-def test_bad_input_is_one_line(tmp_path: Path, options: list[str], says: str) -> None:
-    (tmp_path / "empty.py").write_text("x = 1\n")
-    (tmp_path / "near.py").write_text("class K:\n    def conv_2d(self, problem): ...\n")
-    (tmp_path / "broken.py").write_text("class :\n")
-    (tmp_path / "raises.py").write_text("1 / 0\n")
-    (tmp_path / "odd.py").write_text("class K:\n    dtypes = ('float31',)\n    def relu(self, problem): ...\n")
-    (tmp_path / "bad.toml").write_text('[["conv2d.nothing"]]\nreason = "x"\n')
-    result = suite(tmp_path, *options)
-    told = [line for line in (result.stdout + result.stderr).splitlines() if line.strip()]
-    assert result.returncode == 4, told
-    assert len(told) == 1, told
-    assert says in told[0]
-    assert not (tmp_path / "conformance-results").exists()
-
-
-def test_a_misspelt_method_is_told_at_the_start(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(
-        RELU.format(body="return np.maximum(problem.x, 0)\n\n    def conv_2d(self, p): ...")
-    )
-    for how in ("auto", "none"):
-        result = suite(
-            tmp_path,
-            "--backend=mine.py",
-            f"--isolate={how}",
-            "--profile=smoke",
-            "--clause=relu.one_number",
-            "--no-report",
-        )
-        told = "backend mine.py: method `conv_2d` is no operation; did you mean `conv2d`? It is not called."
-        assert result.stdout.count(told) == 1, result.stdout + result.stderr
-        assert json.loads((tmp_path / "conformance-results/latest/run.json").read_text())["stamps"] == [told]
-
-
-@pytest.mark.parametrize(
-    ("name", "meant"),
-    [
-        ("conv_2d", "conv2d"),
-        ("Conv2d", "conv2d"),
-        ("maxpool2d", "max_pool2d"),
-        ("maxpool", "max_pool2d"),
-        ("batchnorm2d", "batch_norm2d"),
-        ("conv2d_backwards", "conv2d_backward"),
-        ("relu_", ""),  # of an operation that is there: a helper of it
-        ("conv3d", ""),
-        ("relu6", ""),
-        ("pool2d", ""),
-        ("pack", ""),
-        ("_conv2d", ""),
-        ("supports", ""),
-    ],
-)
-def test_what_may_be_meant_by_a_name(name: str, meant: str) -> None:
-    subject = SimpleNamespace(relu=abs, **{name: abs})
-    assert Backend.of("mine", subject, "test").misspelt == ({name: meant} if meant else {})
-
-
-def test_the_names_of_shipped_backends_are_no_slips() -> None:
-    for spec in ("numpy", "c", "torch"):
-        assert load(spec).warnings == []
-
-
-def test_a_missing_compiler_is_one_line(tmp_path: Path) -> None:
-    result = suite(tmp_path, "--backend=c", CC="/nonexistent/cc", PATH="/nonexistent", XDG_CACHE_HOME=str(tmp_path))
-    told = [line for line in (result.stdout + result.stderr).splitlines() if line.strip()]
-    assert result.returncode == 4
-    assert len(told) == 1, told
-    assert "compiler" in told[0]
-
-
-def test_nothing_selected_is_exit_code_5(tmp_path: Path) -> None:
-    result = suite(tmp_path, "--backend=numpy", "--op=relu", "--clause=conv2d.*")
-    assert result.returncode == 5
-    assert "nothing selected: no clause matches operations relu; clauses conv2d.*" in result.stdout
-    result = suite(tmp_path, "--backend=c", "--op=relu", "--dtype=float16")
-    assert result.returncode == 5, result.stdout
 
 
 @pytest.mark.parametrize(
@@ -335,14 +178,6 @@ def test_known_deviations_do_not_fail_the_run(tmp_path: Path) -> None:
     assert "FIXED  bad.py  relu.within_the_bound" in result.stdout
 
 
-def test_a_verdict_on_nothing_is_exit_code_5(tmp_path: Path) -> None:
-    none = RELU.format(body="return problem.x") + "\n    def supports(self, problem):\n        return False\n"
-    (tmp_path / "none.py").write_text(none)
-    result = suite(tmp_path, "--backend=none.py", "--profile=smoke", "--op=relu")
-    assert result.returncode == 5, result.stdout
-    assert "nothing was exercised: every case lies outside what the backend says it supports" in result.stdout
-
-
 def test_the_command_line_tool(tmp_path: Path) -> None:
     result = run(tmp_path, BIN / "convspec", "run", "--backend", "numpy", "--profile", "smoke", "--op", "relu")
     assert result.returncode == 0, result.stdout + result.stderr
@@ -374,72 +209,6 @@ def test_grades(tmp_path: Path) -> None:
     for wrong in (["nupmy"], ["numpy", "--op=rule"], ["c", "--dtype=bfloat16"], ["c", "--write=no/page.md"], []):
         result = run(tmp_path, BIN / "convspec", "grade", *wrong)
         assert (result.returncode, result.stderr.count("\n")) == (4, 1), result.stderr
-
-
-def test_check_inside_another_test_suite(tmp_path: Path) -> None:
-    (tmp_path / "test_mine.py").write_text(
-        "import numpy as np, pytest, convspec\n"
-        "def relu(problem):\n"
-        "    if problem.x.dtype.kind in 'cb': raise TypeError\n"
-        "    return np.maximum(problem.x, np.float32(0))\n"
-        "def test_right(): assert convspec.check(relu, op='relu')\n"
-        "def test_wrong():\n"
-        "    with pytest.raises(AssertionError, match='relu.within_the_bound'):\n"
-        "        convspec.check(lambda problem: np.abs(problem.x), op='relu')\n"
-        "def test_typo():\n"
-        "    with pytest.raises(ValueError, match='it may be'): convspec.check(relu, op='rule')\n"
-    )
-    result = run(tmp_path, BIN / "pytest", "-q", "test_mine.py")
-    assert result.returncode == 0, result.stdout
-
-
-NEIGHBOUR = """
-def pytest_addoption(parser):
-    parser.addoption("--backend", choices=["sqlite", "postgres"], default="sqlite")
-    parser.addoption("--op", type=int, default=1)
-"""
-
-
-def test_beside_a_project_with_a_backend_option_of_its_own(tmp_path: Path) -> None:
-    (tmp_path / "conftest.py").write_text(NEIGHBOUR)
-    (tmp_path / "test_own.py").write_text(
-        "def test_own(pytestconfig): assert pytestconfig.getoption('backend') == 'postgres'\n"
-    )
-    own = run(tmp_path, BIN / "pytest", "-q", "--backend=postgres")
-    assert own.returncode == 0, own.stdout + own.stderr
-    ours = suite(tmp_path, "--backend=numpy", "--profile=smoke", "--op=relu")
-    assert ours.returncode == 0, ours.stdout + ours.stderr
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package as a user gets it: a wheel, put into a folder of its own."""
-    folder = tmp_path_factory.mktemp("installed")
-    root = Path(__file__).parent.parent
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "-q", "--no-deps", "-w", str(folder / "wheel"), str(root)], check=True)
-    (wheel,) = (folder / "wheel").glob("*.whl")
-    assert wheel.name.endswith("-py3-none-any.whl"), "pure Python"
-    subprocess.run([*pip, "install", "-q", "--no-deps", "--target", str(folder / "site"), str(wheel)], check=True)
-    return folder / "site"
-
-
-def test_installed_from_the_wheel(installed: Path, tmp_path: Path) -> None:
-    names = {p.relative_to(installed).as_posix() for p in installed.rglob("*") if p.is_file()}
-    assert "convspec/adapters/kernel/convspec.h" in names
-    assert {"convspec/conformance/isolated.ini", "convspec/conformance/deviations-torch.toml"} <= names
-    assert {"convspec/reference/notes/conv2d.toml", "convspec/reference/lecture.toml"} <= names
-    assert not [
-        n for n in names if n.endswith((".so", ".o")) or n.split("/")[0] in ("reference", "adapters", "reports")
-    ]
-    (tmp_path / "conftest.py").write_text(NEIGHBOUR)
-    where = {"PYTHONPATH": str(installed)}
-    shown = run(tmp_path, sys.executable, "-c", "import convspec.conformance as c; print(c.__file__)", **where)
-    assert shown.stdout.startswith(str(installed)), shown
-    options = ["--backend=numpy", "--backend=c", "--profile=smoke", "--op=relu,conv2d"]
-    result = suite(tmp_path, *options, **where)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert {c["backend"] for c in cells(tmp_path)} == {"numpy", "c"}
 
 
 def test_the_reproducer_of_a_view_lays_it_out_as_it_was(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from convspec.reports.page import write_page
 from convspec.reports.record import Cell, RunFolder, RunInfo
 from convspec.reports.summary import write_summary
 
-from .test_commands import run, suite
+from .commands import run, suite
 
 HALF = replace(Arithmetic.ieee("float16"), accumulator="float16", name="half sums")
 

@@ -11,7 +11,7 @@ from convspec.conformance.grading import Grade
 from convspec.conformance.grading.warned import remark_warnings
 from convspec.reports.record import Cell
 
-from .test_commands import suite
+from .commands import suite
 
 SHORTENS = """
 import numpy as np

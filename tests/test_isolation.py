@@ -17,7 +17,7 @@ from convspec.adapters.isolated import Isolated, Limits
 from convspec.adapters.wire import packed, unpacked
 from convspec.reference import BatchNorm2d, Conv2d, Op, Relu
 
-from .test_commands import cells, run, suite
+from .commands import cells, run, suite
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="isolation needs fork and Unix sockets")
 
