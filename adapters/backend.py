@@ -15,7 +15,7 @@ from convspec.reference import NETWORKS, OPS, Composition, Op
 from convspec.reference.formats import FORMATS, name_of
 from convspec.reference.rounding import DECLARED, Arithmetic
 
-from .declarations import MULTIPLYING, REDUCED, conventions_of, fits, misspelt, not_called, told
+from .declarations import MULTIPLYING, REDUCED, conventions_of, fits, misspelt, not_called, told, without_transform
 from .errors import CannotLoad, NoDomain, Unsupported
 from .stale import spoil
 from .together import on_the_host, together
@@ -124,16 +124,18 @@ class Backend:
 
     def arithmetic(self, op: str, dtype: str) -> Arithmetic:
         """The arithmetic that the backend declares for an operation and a dtype; strict IEEE by default, and where a
-        reduced multiplication is declared by name for an operation that has none."""
+        reduced multiplication is declared by name for an operation that has none. Without a transform of which the
+        operation knows nothing."""
         declared = getattr(self.subject, "arithmetic", "ieee")
         if isinstance(declared, Mapping):
             declared = declared.get((op, dtype), "ieee")
         if isinstance(declared, Arithmetic):
             fits(self.key, declared, op, dtype)
-            return declared
+            return without_transform(declared, op)
         if declared != "ieee" and declared not in DECLARED:
             raise CannotLoad(f"{self.key}: arithmetic {declared!r} is unknown; known are ieee, {', '.join(DECLARED)}")
-        return Arithmetic.named("ieee" if declared in REDUCED and op not in MULTIPLYING else declared, dtype)
+        named = Arithmetic.named("ieee" if declared in REDUCED and op not in MULTIPLYING else declared, dtype)
+        return without_transform(named, op)
 
     def arithmetic_of(self, problem: Op) -> Arithmetic:
         """The arithmetic declared for a problem; for a network, the loosest of those of its layers."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from convspec.reference import OPS
+from convspec.reference.algorithms import DIRECT, TRANSFORMED
 from convspec.reference.formats import FORMATS
 from convspec.reference.rounding import Arithmetic
 
@@ -47,6 +49,14 @@ def fits(key: str, declared: Arithmetic, op: str, dtype: str) -> None:
         )
     if declared.name == "ieee" and declared != Arithmetic.ieee(dtype):
         raise CannotLoad(f"{key}: an arithmetic of {dtype} is named 'ieee', but is another; give it a name of its own")
+
+
+def without_transform(declared: Arithmetic, op: str) -> Arithmetic:
+    """The arithmetic that an operation is held to: a declared transform holds for those alone whose bounds know it."""
+    if declared.algorithm in (DIRECT, *TRANSFORMED.get(op, ())):
+        return declared
+    direct, strict = replace(declared, algorithm=DIRECT, growth=1.0), Arithmetic.ieee(declared.storage)
+    return strict if replace(direct, name=strict.name) == strict else direct
 
 
 def misspelt(subject: Any) -> dict[str, str]:

@@ -20,6 +20,9 @@ Array = npt.NDArray[np.float64]
 
 DIRECT, TILED, WHOLE = "direct", "tiled", "whole"
 
+# The operations whose bounds know a transform, and which.
+TRANSFORMED = {"conv2d": (TILED, WHOLE), "linear": (WHOLE,)}
+
 # The longest side of a tile of inputs: that of the widest Winograd transforms and tiled FFTs that are in use.
 TILE = 16
 

@@ -84,8 +84,8 @@ def _integers(data: Data, shape: Shape, role: str) -> Array:
 
 
 def _wide(data: Data, shape: Shape, role: str) -> Array:
-    # Odd integers of as many bits as 8 exact terms allow, filters of at most 8 taps of +-1: shows inputs that
-    # are rounded before the product (TF32 keeps 11 bits), which small integers cannot.
+    # Odd integers and filters of at most 8 taps of +-1, with two bits fewer than the exact sums of 8 allow: shows
+    # inputs that are rounded before the product (TF32 keeps 11 bits), which small integers cannot.
     taps = min(8, data.terms)
     bits = min(data.exact_bits - taps.bit_length(), data.format.p)
     if role == "weight":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import math
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,11 @@ def truth(problem: Normalization) -> tuple[Array, Array]:
         return pair(y.reshape(problem.x.shape))
 
 
+def root_in(unit: float) -> float:
+    """How far (v + eps)^-1/2 is off, relatively, by an addition, a root and a division in a format of this unit."""
+    return math.expm1(2 * math.log1p(unit) - math.log1p(-unit) / 2)
+
+
 def inverse_deviation(
     mu: Array, v: Array, eps: float, off: tuple[Array, Array], count: int, arithmetic: Arithmetic
 ) -> tuple[Array, Array, Array]:
@@ -92,9 +98,10 @@ def inverse_deviation(
 
     r lies between those of v - dv and v + dv, and 5u come on top: the addition of eps (1/2), eps itself as a number of
     the accumulator (1/2), a reciprocal square root good to 2 ulp (4; Vulkan and CUDA allow as much). Where mean and r
-    are declared to be stored in a narrower format, its unit d adds d*(|mu| + dmu) to dmu and 2.5d*(r + dr) to dr, and
-    half the spacing of its subnormal numbers to each: r is one of them where the deviation is beyond 1/omega. Derived
-    here; what Vulkan and CUDA say of roots was read (docs/numerics.md, 17).
+    are declared to be stored in a narrower format, its unit d adds d*(|mu| + dmu) to dmu; to dr, of an addition of eps
+    under the root, a root and a division in that format, ((1+d)^2/(1-d)^(1/2) - 1)*(r + dr), which is 2.5d and a
+    little; and half the spacing of its subnormal numbers to each: r is one of them where the deviation is beyond
+    1/omega. Derived here; what Vulkan and CUDA say of roots was read (docs/numerics.md, 17).
 
     In float64 the two ends are about as near to r as rounding lets them be told, and their differences from it would
     cancel. With s = v + eps they are, without a subtraction,
@@ -117,7 +124,7 @@ def inverse_deviation(
         dr = (np.maximum(above, below) + 5 * u * (r + above)) * (1 + own + t / s)
         if arithmetic.statistics:
             narrow = FORMATS[arithmetic.statistics]
-            dr = dr + 2.5 * narrow.unit * (r + dr) + narrow.spacing / 2
+            dr = dr + root_in(narrow.unit) * (r + dr) + narrow.spacing / 2
             dmu = dmu + narrow.unit * (mu + dmu) + narrow.spacing / 2
     return r, dr, dmu
 

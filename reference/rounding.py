@@ -38,12 +38,13 @@ class Arithmetic:
 
     storage, accumulator: names of formats; the result is rounded once from the accumulator to the storage.
     unit_factor: 1 for rounding to nearest, 2 for truncating or faithful units (tensor cores).
-    input_rounding: relative error of rounding each input before the product (TF32: 2^-11), 0 for none.
+    input_rounding: relative error of rounding each input before the product, 0 for none (to 11 bits, as TF32 does:
+    2^-11 to nearest, 2^-10 by cutting off).
     statistics: the format in which a normalization keeps mean and deviation, if it is narrower than the accumulator; in
     its gradients also that of operations on single elements, and of the sums of those of weight and bias.
     algorithm: `direct`, if each output is made of its own products; `tiled` or `whole`, if by way of a transform of
     tiles or of everything at once, whose numbers are up to `growth` times as large (algorithms.py). Of convolutions
-    and, as a `whole`, of fully connected layers; elsewhere it says nothing.
+    and, as a `whole`, of fully connected layers; elsewhere a backend is held to direct sums.
     """
 
     name: str

@@ -15,9 +15,11 @@ from convspec.adapters import Backend, CannotLoad
 from convspec.adapters.declarations import MULTIPLYING, REDUCED
 from convspec.conformance.check import NonConformance, check
 from convspec.conformance.checks import clauses_of
+from convspec.conformance.engine import Engine
 from convspec.conformance.session import Item
+from convspec.conformance.settings import PROFILES, Settings
 from convspec.conformance.terminal import _failures, _notes
-from convspec.reference import OPS, Linear
+from convspec.reference import OPS, AvgPool2d, Linear
 from convspec.reference.rounding import Arithmetic
 from convspec.reports.page import write_page
 from convspec.reports.record import Cell, RunFolder, RunInfo
@@ -56,7 +58,7 @@ def test_what_is_declared_is_told_with_its_dtype_and_operation() -> None:
 
     assert of("ieee", "float32").relaxed == ""
     assert of("tf32", "float32", "float64").relaxed == "tf32 (float32: linear)"
-    assert of("fft", "float32").relaxed == "fft (float32)"
+    assert of("fft", "float32").relaxed == "fft (float32: linear)"
     narrow = of({("linear", "float16"): HALF}, "float32", "float16")
     assert narrow.relaxed == "half sums (float16: linear)"
     assert [narrow.declares("linear", d) for d in ("float16", "float32")] == ["half sums", ""]
@@ -74,6 +76,44 @@ def test_a_reduced_multiplication_is_that_of_operations_which_multiply(name: str
     assert backend.declares("stack", "float32") == name
     record = replace(Arithmetic.ieee("float32"), name="own", unit_factor=2.0)
     assert Backend.of("it", declaring(record, "float32")(), "test").arithmetic("relu", "float32") == record
+
+
+class LosesAllToANaN:
+    """Right, but that nothing is left of a batch in which there is a NaN or an infinity."""
+
+    def avg_pool2d(self, problem: Any) -> Any:
+        y = np.asarray(problem.expected(), problem.dtype)
+        return y if np.isfinite(problem.x).all() else np.full_like(y, np.nan)
+
+
+OWN = replace(Arithmetic.named("winograd_f4", "float32"), name="own tiles")
+
+
+@pytest.mark.parametrize("declared", ["winograd_f4", "fft", OWN, "ieee"])
+@pytest.mark.parametrize("clause", ["one_nan_touches_its_field", "what_is_not_finite_passes_every_tap"])
+def test_a_transform_excuses_no_operation_that_has_none(declared: Any, clause: str) -> None:
+    subject = LosesAllToANaN()
+    vars(subject)["arithmetic"] = declared
+    backend = Backend.of("it", subject, "test")
+    checked = next(one for one in clauses_of(AvgPool2d) if one.name == f"avg_pool2d.{clause}")
+    engine = Engine(Settings(profile=PROFILES["smoke"], shrink_calls=1))
+    assert engine.run(checked, backend, "float32").cell.status == "fail"
+
+
+def test_a_transform_is_that_of_the_operations_whose_bounds_know_it() -> None:
+    """What a record says besides stays."""
+
+    def of(arithmetic: Any) -> dict[str, Arithmetic]:
+        every = type("Every", (), {"arithmetic": arithmetic, **dict.fromkeys((op.name for op in OPS), print)})
+        backend = Backend.of("it", every(), "test")
+        return {op: backend.arithmetic(op, "float32") for op in backend.operations}
+
+    strict = Arithmetic.ieee("float32")
+    assert {op for op, of_it in of("winograd_f2").items() if of_it != strict} == {"conv2d"}
+    assert {op for op, of_it in of("fft").items() if of_it != strict} == {"conv2d", "linear"}
+    faithful = of(replace(OWN, unit_factor=2.0))
+    assert faithful["conv2d"].algorithm == "tiled"
+    assert faithful["relu"] == replace(strict, name="own tiles", unit_factor=2.0)
 
 
 DECLARES = """

@@ -18,6 +18,8 @@ from convspec.reference import (
     PixelGroupNorm,
     SyncBatchNorm2d,
 )
+from convspec.reference.formats import FORMATS
+from convspec.reference.normalize import root_in
 from convspec.reference.rounding import Arithmetic
 from convspec.reference.sets import errors, found_in
 
@@ -102,7 +104,7 @@ def scales(problem: Any, arithmetic: Arithmetic) -> dict[str, Array]:
     b = 2 * e * np.sqrt(v * (1 + harmonic / m)) + e**2
     welford = b + g * (v + b)
     variances = {"V-A": np.zeros_like(v), "V-B": welford, "V-C": errors(found, m, arithmetic)[1].ravel()}
-    stored = 2.5 * Arithmetic.ieee(arithmetic.statistics).out.unit if arithmetic.statistics else 0.0
+    stored = root_in(FORMATS[arithmetic.statistics].unit) if arithmetic.statistics else 0.0
     last = arithmetic.out.unit if arithmetic.widens else 0.0
     made = {}
     with np.errstate(divide="ignore"):
