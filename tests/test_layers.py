@@ -12,7 +12,7 @@ MAY = {
     "conformance": {"reference", "adapters", "reports"},
     "reports": set(),
 }
-FILES = [(room, path) for room in MAY for path in sorted((ROOT / room).glob("*.py"))]
+FILES = [(room, path) for room in MAY for path in sorted((ROOT / room).rglob("*.py"))]
 
 
 def imported(path: Path, room: str) -> set[str]:
@@ -22,7 +22,8 @@ def imported(path: Path, room: str) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            inside = f"convspec.{room}." if node.level else ""
+            depth = len(path.relative_to(ROOT).parts) - 1
+            inside = ("convspec." if node.level > depth else f"convspec.{room}.") if node.level else ""
             names.add(inside + (node.module or ""))
     return names
 

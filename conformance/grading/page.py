@@ -19,7 +19,7 @@ KEY = {
     "X": "every answer was the truth rounded once",
     "A": "every output is as exact as its own terms allow, in the format of the arrays",
     "A-": "as A, with a remark: narrow sums or statistics of 16-bit numbers, truncation, an emulated format, "
-    "a variance in one pass",
+    "a variance in one pass, biases added to what has been rounded, errors larger than those of random rounding",
     "R(b)": "as A, but in b bits: inputs, products or sums are narrower than the format",
     "B": "a large number spoils its neighbours within a tile: Winograd, tiled FFT",
     "C": "a large number spoils outputs anywhere: FFT, Strassen, shared exponents",
