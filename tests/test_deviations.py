@@ -93,6 +93,7 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "conv2d.views_equal_copies 1": INSTRUCTION,
     "conv2d_backward.views_equal_copies 0": PAIRS,
     "conv2d_backward.views_equal_copies 1": PAIRS,
+    "conv2d_backward.what_is_not_finite_passes_every_tap 1": PAIRS,
     "conv2d_backward.one_nan_touches_its_field 0": X86,
     "conv2d_backward.one_nan_touches_its_field 1": AMX,
 }
@@ -165,6 +166,11 @@ def _nan_beside_a_window(ran: Ran) -> bool:
     return bool(ran.values[-1][0][0, 0, 0, :2].isnan().any())
 
 
+def _nan_for_infinity(ran: Ran) -> bool:
+    """Both taps of the first filter meet the infinity with a one."""
+    return bool(ran.values[-1][0][0].isnan().any())
+
+
 def _not_all_six(ran: Ran) -> bool:
     return bool(ran.values[-1].ne(6).any())
 
@@ -202,6 +208,7 @@ def _not_both_62(ran: Ran) -> bool:
 SCRIPTS: dict[str, Callable[[Ran], bool]] = {
     "conv2d_backward.one_nan_touches_its_field 0": _nan_beside_a_filter,
     "conv2d_backward.what_is_not_finite_passes_every_tap 0": _nan_beside_a_window,
+    "conv2d_backward.what_is_not_finite_passes_every_tap 1": _nan_for_infinity,
     "conv2d.views_equal_copies 0": _not_all_six,
     "batch_norm2d.views_equal_copies 0": _infinite_if_turned,
     "dropout.views_equal_copies 0": _dropped_elsewhere,
