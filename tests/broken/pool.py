@@ -1,4 +1,4 @@
-"""Bugs of the two poolings: sizes, borders, start values, divisors, NaN; those of their geometry in both at once."""
+"""Bugs of the two poolings: sizes, borders, what is refused; each in both at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from convspec.reference.pool import axes
 from convspec.reference.window import Window
 
-from .base import Array, Repairs, Right, broken, last_pair_repeats, rounded, taken, wide
+from .base import Array, Repairs, Right, broken, last_pair_repeats, rounded, taken
 
 Positions = npt.NDArray[Any]
 
@@ -215,36 +215,6 @@ class KeepsTheLastChannel(RightPool):
         return np.cumsum(super().avg_pool2d(problem), axis=1, dtype=problem.dtype)
 
 
-# The maximum.
-
-
-@broken(max_pool2d="rows_of_numbers padding_of_half_a_window exact_on_integers")
-class LetsPaddingWin(RightPool):
-    """Padding counts as zero in a maximum."""
-
-    outside = 0.0
-
-
-@broken(max_pool2d="minus_infinity_alone nothing_but_minus_infinity")
-class StartsAtTheLowestNumber(RightPool):
-    """The maximum starts at the lowest finite number."""
-
-    def largest(self, seen: Array) -> Array:
-        return np.asarray(seen.max(axis=(4, 5), initial=float(np.finfo(np.float32).min)))
-
-
-@broken(max_pool2d="nan_propagates")
-class ComparesWithNaN(RightPool):
-    """`if (v > best) best = v`: a NaN counts only where it comes first."""
-
-    def largest(self, seen: Array) -> Array:
-        flat = seen.reshape(*seen.shape[:4], -1)
-        best = flat[..., 0]
-        for k in range(1, flat.shape[-1]):
-            best = np.where(flat[..., k] > best, flat[..., k], best)
-        return best
-
-
 @broken(max_pool2d="what_is_not_finite_passes_every_tap", avg_pool2d="what_is_not_finite_passes_every_tap")
 class LeavesNaNUnderTheLastTapOut(RightPool):
     """The last tap of a window, which is read apart, takes NaN for padding."""
@@ -253,163 +223,6 @@ class LeavesNaNUnderTheLastTapOut(RightPool):
         seen = super().seen(problem, outside)
         seen[..., -1, -1] = np.where(np.isnan(seen[..., -1, -1]), outside, seen[..., -1, -1])
         return seen
-
-
-@broken(max_pool2d="nan_propagates")
-class IgnoresNaN(RightPool):
-    """NaN never wins, and nothing declares it."""
-
-    def largest(self, seen: Array) -> Array:
-        return np.asarray(np.fmax.reduce(seen, axis=(4, 5)))
-
-
-@broken(
-    max_pool2d="larger_inputs_give_no_smaller_outputs relu_commutes monotone_functions_commute the_larger_of_two_images"
-)
-class TakesTheLargestModulus(RightPool):
-    """The element of the largest modulus wins."""
-
-    def largest(self, seen: Array) -> Array:
-        top, bottom = seen.max(axis=(4, 5)), np.where(np.isinf(seen), 0, seen).min(axis=(4, 5))
-        return np.where(-bottom > top, bottom, top)
-
-
-@broken(
-    max_pool2d="smaller_elements_do_not_matter monotone_functions_commute the_larger_of_two_images"
-    " the_largest_of_all_survives two_poolings_are_one the_lectures_four_by_four exact_on_integers"
-)
-class AveragesInstead(RightPool):
-    """The mean of the window is taken."""
-
-    def largest(self, seen: Array) -> Array:
-        inside = np.isfinite(seen)
-        return np.asarray(np.where(inside, seen, 0).sum(axis=(4, 5)) / np.maximum(inside.sum(axis=(4, 5)), 1))
-
-
-@broken(max_pool2d="dilated_is_interleaved_phases rows_of_numbers exact_on_integers")
-class ForgetsDilation(RightPool):
-    """The windows are dense; the size is right."""
-
-    def positions(self, axis: Window) -> Positions:
-        return axis.positions - np.arange(axis.taps) * (axis.dilation - 1)
-
-
-@broken(examples=100, max_pool2d="monotone_functions_commute within_the_bound")
-class PoolsInFloat16(RightPool):
-    """The maximum is held in float16."""
-
-    def largest(self, seen: Array) -> Array:
-        return wide(super().largest(seen).astype(np.float16))
-
-
-# The mean.
-
-
-@broken(avg_pool2d="a_constant_stays a_window_that_hangs_over between_the_extremes the_four_by_four")
-class DividesByTheWindow(RightPool):
-    """The divisor is always the size of the window."""
-
-    def divisor(self, problem: Any) -> Array:
-        return np.full(problem.divisor.shape, float(np.prod(problem.kernel_size)))
-
-
-@broken(avg_pool2d="the_four_by_four a_constant_stays exact_on_integers")
-class InvertsCountIncludePad(RightPool):
-    """Padding is counted where it should not be, and the other way round."""
-
-    def divisor(self, problem: Any) -> Array:
-        return np.asarray(problem.but(count_include_pad=not problem.count_include_pad).divisor)
-
-
-@broken(examples=100, avg_pool2d="a_window_that_hangs_over within_the_bound")
-class CountsWhatHangsOver(RightPool):
-    """Where padding is counted, so is what hangs over the padding."""
-
-    def divisor(self, problem: Any) -> Array:
-        full = float(np.prod(problem.kernel_size))
-        return np.full(problem.divisor.shape, full) if problem.count_include_pad else np.asarray(problem.divisor)
-
-
-@broken(examples=100, avg_pool2d="within_the_bound")
-class CutsOffAndSaysTf32(RightPool):
-    """An average is cut off, not rounded: reduced products are declared, and there are none here."""
-
-    arithmetic = "tf32"
-
-    def avg_pool2d(self, problem: Any) -> Any:
-        problem.validate()
-        exact = self.total(self.seen(problem, 0.0)) / self.divisor(problem)
-        nearest = rounded(exact, problem)
-        return np.where(np.abs(wide(nearest)) > np.abs(exact), np.nextafter(nearest, np.zeros_like(nearest)), nearest)
-
-
-@broken(avg_pool2d="rows_then_columns a_constant_stays")
-class CountsRowsOnly(RightPool):
-    """Without count_include_pad only the padding of the rows is left out of the divisor."""
-
-    def divisor(self, problem: Any) -> Array:
-        right = np.asarray(problem.divisor)
-        if problem.count_include_pad or 1 in problem.kernel_size:
-            return right
-        rows, columns = axes(problem)
-        return np.asarray(rows.inside.sum(axis=1)[:, None] * np.full(columns.count, float(columns.taps)))
-
-
-@broken(avg_pool2d="it_is_a_convolution_with_ones between_the_extremes global_average exact_on_integers")
-class ForgetsToDivide(RightPool):
-    """The sum comes back."""
-
-    def divisor(self, problem: Any) -> Array:
-        return np.ones(problem.divisor.shape)
-
-
-@broken(avg_pool2d="linear_in_the_image the_four_by_four within_the_bound")
-class RoundsToWholeNumbers(RightPool):
-    """The mean is rounded, as for images of bytes."""
-
-    def finished(self, y: Array, problem: Any) -> Array:
-        return np.rint(y) if problem.name == "avg_pool2d" else y
-
-
-@broken(avg_pool2d="linear_in_the_image it_is_a_convolution_with_ones exact_on_integers")
-class TakesTheLargest(RightPool):
-    """The maximum of the window is taken."""
-
-    def total(self, seen: Array) -> Array:
-        return np.asarray(seen.max(axis=(4, 5)) * seen.shape[4] * seen.shape[5])
-
-
-@broken(avg_pool2d="within_the_bound exact_on_integers")
-class SumsInFloat16(RightPool):
-    """The sum is kept in float16."""
-
-    def total(self, seen: Array) -> Array:
-        return wide(seen.astype(np.float16).sum(axis=(4, 5), dtype=np.float16))
-
-
-@broken(avg_pool2d="nan_reaches_its_windows_and_no_other within_the_bound")
-class UsesSummedAreas(RightPool):
-    """Windows are differences of running sums in float32: a NaN reaches all that follow, and small values drown."""
-
-    def avg_pool2d(self, problem: Any) -> Any:
-        problem.validate()
-        rows, columns = axes(problem)
-        table = np.zeros((*problem.x.shape[:2], rows.length + 1, columns.length + 1), np.float32)
-        table[:, :, 1:, 1:] = problem.x.cumsum(axis=2, dtype=np.float32).cumsum(axis=3, dtype=np.float32)
-        (top, bottom), (left, right) = (
-            (np.clip(a.positions[:, 0], 0, a.length), np.clip(a.positions[:, -1] + 1, 0, a.length))
-            for a in (rows, columns)
-        )
-        corner = [table[:, :, i[:, None], j] for i in (bottom, top) for j in (right, left)]
-        return rounded((corner[0] - corner[1] - corner[2] + corner[3]) / problem.divisor, problem)
-
-
-@broken(avg_pool2d="nan_reaches_its_windows_and_no_other")
-class LeavesNaNOut(RightPool):
-    """NaN is left out of the sum, as in nanmean."""
-
-    def total(self, seen: Array) -> Array:
-        return np.asarray(np.nansum(seen, axis=(4, 5)))
 
 
 # What should have been refused.
@@ -423,26 +236,6 @@ class ClampsTheSize(Repairs):
         longest = tuple(min(a.taps, a.padded) for a in axes(problem))
         dense = {"dilation": (1, 1)} if hasattr(problem, "dilation") else {}
         return problem.but(kernel_size=longest, **dense)
-
-
-@broken(max_pool2d="every_window_holds_input")
-class AnswersForPaddingAlone(RightPool):
-    """A window of padding alone gives minus infinity."""
-
-    def max_pool2d(self, problem: Any) -> Any:
-        if set(problem.broken_rules()) - {"every_window_holds_input"}:
-            problem.validate()
-        return rounded(self.largest(self.seen(problem, self.outside)), problem)
-
-
-@broken(avg_pool2d="every_window_holds_input")
-class AveragesPaddingAlone(RightPool):
-    """A window of padding alone gives zero or NaN."""
-
-    def avg_pool2d(self, problem: Any) -> Any:
-        if set(problem.broken_rules()) - {"every_window_holds_input"}:
-            problem.validate()
-        return rounded(self.total(self.seen(problem, 0.0)) / self.divisor(problem), problem)
 
 
 @broken(
