@@ -171,7 +171,7 @@ def page(units: list[Unit]) -> str:
     others = [f"seed {s}: {len(seen)} of {len(everything)} units" for s, seen in sorted(done.items()) if s not in whole]
     parts = [
         INTRO,
-        f"**{len(whole)} whole seeds**; of others: {', '.join(others) or 'none'}"
+        f"**{len(whole)} whole seed{'' if len(whole) == 1 else 's'}**; of others: {', '.join(others) or 'none'}"
         f". {len(units) - len(mine)} units more were run on sources that have changed since, and are not counted.\n",
         "| backend | cells | cases | declared deviations | false alarms |",
         "|---|---:|---:|---:|---:|",

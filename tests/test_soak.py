@@ -77,7 +77,7 @@ def units(seed: int) -> list[Unit]:
 
 def test_a_seed_is_whole_when_every_operation_is_done_in_every_dtype() -> None:
     assert "**2 whole seeds**; of others: none." in page(units(0) + units(1))
-    assert "**1 whole seeds**; of others: seed 1: " in page(units(0) + units(1)[1:])
+    assert "**1 whole seed**; of others: seed 1: " in page(units(0) + units(1)[1:])
 
 
 def test_what_ran_on_other_sources_does_not_count() -> None:

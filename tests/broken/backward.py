@@ -72,6 +72,7 @@ class TransformsTheImage(Gradients):
 
 @broken(
     60,
+    examples=100,  # of 30 cases few have sums of a single gradient
     max_pool2d_backward="within_the_bound",
     linear_backward="within_the_bound",
     layer_norm_backward="within_the_bound",

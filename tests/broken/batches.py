@@ -41,6 +41,7 @@ class RepeatsAnImageOfALargeBatch(InBlocksOfImages):
 
 @broken(
     elements=80,
+    examples=100,  # of 30 cases few have so many images, and a weight that is not zero
     batch_norm2d="within_the_bound",
     batch_norm2d_backward="within_the_bound",
     dropout2d="within_the_bound",
