@@ -93,6 +93,7 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "conv2d.views_equal_copies 1": INSTRUCTION,
     "conv2d_backward.views_equal_copies 0": PAIRS,
     "conv2d_backward.views_equal_copies 1": PAIRS,
+    "conv2d_backward.views_equal_copies 2": PAIRS,
     "conv2d_backward.what_is_not_finite_passes_every_tap 1": PAIRS,
     "conv2d_backward.one_nan_touches_its_field 0": X86,
     "conv2d_backward.one_nan_touches_its_field 1": AMX,
@@ -201,6 +202,16 @@ def _nan_if_turned(ran: Ran) -> bool:
     return bool(x.grad.isnan().all() and rows.grad.isfinite().all())
 
 
+def _infinite_if_channels_last(ran: Ran) -> bool:
+    (rows,), (last,) = ran.values
+    return bool(rows.isfinite().all() and last.isinf().all())
+
+
+def _nan_from_beside(ran: Ran) -> bool:
+    """All that the convolution is given is zero."""
+    return bool(ran.values[-1][0].isnan().all())
+
+
 def _not_both_62(ran: Ran) -> bool:
     return bool(ran.values[-1][0].ne(62).any())
 
@@ -214,7 +225,9 @@ SCRIPTS: dict[str, Callable[[Ran], bool]] = {
     "dropout.views_equal_copies 0": _dropped_elsewhere,
     "batch_norm2d_backward.views_equal_copies 0": _not_as_with_a_contiguous_weight,
     "batch_norm2d_backward.views_equal_copies 1": _nan_if_turned,
+    "batch_norm2d_backward.views_equal_copies 2": _infinite_if_channels_last,
     "conv2d_backward.views_equal_copies 1": _not_both_62,
+    "conv2d_backward.views_equal_copies 2": _nan_from_beside,
 }
 
 
