@@ -9,7 +9,7 @@ import numpy as np
 from convspec.reference import BatchNorm2dBackward
 
 from ..base import Right
-from ..every import in_memory
+from ..every_memory import in_memory
 from .entry import filled, known
 from .strides_parts import is_channels_last
 

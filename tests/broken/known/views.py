@@ -8,7 +8,7 @@ from convspec.reference import BatchNorm2d, Conv2d, Dropout, LayerNorm, Linear
 
 from ..base import Right, Tensor
 from ..dropout import Drops
-from ..every import in_memory
+from ..every_memory import in_memory
 from .entry import filled, known
 from .strides_parts import has_gaps
 
