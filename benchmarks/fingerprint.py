@@ -12,13 +12,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 KINDS = (".py", ".c", ".h", ".toml", ".json")
 
-# What finds out or tells, and decides no verdict.
+# What finds out, hands out or tells, and decides no verdict.
 TELLING = (
     "reports/",
     "conformance/grading",
     *(
         f"conformance/{name}.py"
-        for name in ("replay", "reproduce", "script", "shrink", "smaller", "spec_pages", "terminal")
+        for name in ("plugin", "replay", "reproduce", "script", "shrink", "smaller", "spec_pages", "terminal")
     ),
 )
 DEVIATIONS = "conformance/deviations-*.toml"

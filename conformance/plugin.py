@@ -84,18 +84,19 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With xdist: an operation in a dtype goes to one worker, which draws its problems once. Where there are few of
-    them, or another distribution is asked for, it is left to xdist."""
+    """With xdist: an operation goes to one worker, whole and in order, so that several say what one says. For what
+    failed and hung of it before decides how long an answer is waited for and what a failure is shrunk from, and its
+    problems are drawn once. Where another distribution is asked for, it is left to xdist."""
+    if config.option.dist != "load":
+        return None
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByProblems(LoadScopeScheduling):  # type: ignore[misc]
+    class ByOperation(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            clause, _, rest = nodeid.rpartition("[")[2].partition("-")
-            return f"{clause.partition('.')[0]}-{rest.partition('-')[0]}"
+            # Of `test_clauses.py::test_clause[conv2d.size_follows_the_formula-float32-cuda[tf32]]`, `conv2d`.
+            return nodeid.partition("::")[2].partition("[")[2].partition(".")[0]
 
-    lists = {(item.clause.op, item.dtype) for item in config.stash[SESSION].items()}
-    workers = len(config.option.tx)
-    return ByProblems(config, log) if config.option.dist == "load" and len(lists) >= 3 * workers else None
+    return ByOperation(config, log)
 
 
 @pytest.hookimpl(optionalhook=True)

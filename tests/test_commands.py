@@ -1,6 +1,7 @@
 """The commands as a user runs them, in an empty folder: exit codes, the lines printed, the record, the reproducers."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -103,6 +104,19 @@ def test_two_workers_give_the_same_cells_as_one(tmp_path: Path) -> None:
         folder = tmp_path / "conformance-results/latest"
         texts.append([(folder / name).read_text() for name in ("cells.jsonl", "cases.json")])
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("ops", ["relu", "relu,linear,pad2d"])
+def test_an_operation_goes_to_one_worker_whole(tmp_path: Path, ops: str) -> None:
+    """What a worker knows of it, what hung before and from what a failure is shrunk, is then what one process knows."""
+    options = ["--backend=numpy", "--profile=smoke", f"--op={ops}", "--dtype=float32,float64", "--no-report"]
+    result = suite(tmp_path, *options, "-n", "2", "-v")
+    assert result.returncode == 0, result.stdout
+    ran = re.findall(r"\[(gw\d+)\] .* PASSED .*::test_clause\[(\w+)\.", result.stdout)
+    assert len(ran) == len(cells(tmp_path))
+    workers = {op: {worker for worker, other in ran if other == op} for op in ops.split(",")}
+    assert all(len(of_one) == 1 for of_one in workers.values()), workers
+    assert len(set.union(*workers.values())) == min(2, len(workers))
 
 
 def test_pytests_own_options_work(tmp_path: Path) -> None:
