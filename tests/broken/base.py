@@ -30,6 +30,7 @@ class Broken:
     clauses: tuple[str, ...]
     elements: int  # the smallest failing problem has no more input elements than this
     examples: int  # cases per clause that the bug needs to be met
+    general: bool = False  # Entered for every operation that has the clauses: nothing about the bug is of this one.
 
     @property
     def name(self) -> str:
@@ -60,7 +61,7 @@ def broken(elements: int = 20, examples: int = 30, every: str = "", **clauses: s
             names = [n for n in names if n in made or n not in absent]
             if names:
                 full = tuple(f"{op.name}.{n}" for n in names)
-                TABLE.append(Broken(backend, op.name, full, elements, examples))
+                TABLE.append(Broken(backend, op.name, full, elements, examples, bool(general)))
         return backend
 
     return enter
