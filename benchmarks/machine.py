@@ -8,6 +8,8 @@ from pathlib import Path
 
 # Of x86 and of Arm, the widest first; libraries choose their kernels by them.
 VECTORS = ("avx512f", "avx2", "avx", "sse2", "sve2", "sve", "asimd")
+# Instructions for 16-bit numbers, which have kernels of their own.
+SHORT = ("avx512_fp16", "avx512_bf16", "amx_tile", "fphp", "bf16")
 
 
 def processor() -> str:
@@ -17,9 +19,11 @@ def processor() -> str:
 
 
 def vectors() -> str:
-    """The widest vectors that the processor has; nothing where the system does not tell."""
+    """The widest vectors that the processor has, and what it has for 16 bits: "avx512f avx512_bf16"; nothing where the
+    system does not tell."""
     has = (_fact("flags") or _fact("Features")).split()
-    return next((name for name in VECTORS if name in has), "")
+    widest = [name for name in VECTORS if name in has][:1]
+    return " ".join(widest + [name for name in SHORT if name in has])
 
 
 def _fact(name: str) -> str:

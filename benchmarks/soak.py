@@ -58,7 +58,7 @@ class Unit:
     deviations: dict[str, int] = field(default_factory=dict)
     wrong: tuple[str, ...] = ()  # backend, clause and status of the cells that are not fine
     seconds: float = 0.0
-    # The versions of numpy and torch and the widest vectors of the processor; older lines do not tell.
+    # The versions of numpy and torch and the vectors of the processor; older lines do not tell all of it.
     made_on: dict[str, str] = field(default_factory=dict)
 
     @property
