@@ -184,7 +184,9 @@ def page(units: list[Unit]) -> str:
         parts.append(f"| {backend} | {cells:,} | {cases:,} | {deviations:,} | {wrong} |")
     declared = {name: load(name).relaxed or "nothing but the default arithmetic" for name in BACKENDS}
     parts += ["", *(f"- {name} declares {what}" for name, what in declared.items())]
-    parts += ["", _made_on(mine), "", *(f"- seed {u.seed} {u.dtype}: {w}" for u in mine for w in u.wrong)]
+    alarms = [(u, wrong) for u in mine for wrong in u.wrong]
+    parts += ["", _made_on(mine), ""]
+    parts += [f"- seed {u.seed} {u.dtype} ({u.made_on.get('vectors', 'unknown')}): {wrong}" for u, wrong in alarms]
     return "\n".join(parts).rstrip() + "\n"
 
 

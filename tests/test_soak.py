@@ -95,9 +95,9 @@ def test_what_each_backend_declares_is_told() -> None:
     assert "16-bit sums (" in text
 
 
-def test_a_false_alarm_is_shown_with_its_backend() -> None:
-    text = page([replace(units(0)[0], wrong=("torch relu.maximum_with_zero fail",))])
-    assert "- seed 0 float32: torch relu.maximum_with_zero fail" in text
+def test_a_false_alarm_is_shown_with_its_backend_and_processor() -> None:
+    text = page([replace(units(0)[0], wrong=("torch relu.maximum_with_zero fail",), made_on={"vectors": "avx2"})])
+    assert "- seed 0 float32 (avx2): torch relu.maximum_with_zero fail" in text
     assert "| torch | 10 | 10 | 0 | 1 |" in text
 
 
