@@ -204,7 +204,7 @@ def _made_on(units: list[Unit]) -> str:
     return "; ".join(told + [f"{untold} units do not tell with what they were run"] * bool(untold)) + "."
 
 
-INTRO = """# Soak: no false alarm
+INTRO = """# Soak: false alarms
 
 Written by `make soak`, which goes on where it was stopped: the thorough profile (1,000 cases per clause) with many
 seeds on the backends that are bundled. A unit is a seed, an operation and a dtype; a cell is a clause in a dtype with a
