@@ -21,16 +21,49 @@ def may_end_the_process(x: Any, weight: Any) -> bool:
     )
 
 
-def is_wrong(x: Any, weight: Any, stride: int, padding: int, dilation: int) -> bool:
-    """Is this a convolution of bfloat16 images that oneDNN's kernels for matrix units (AMX) get wrong, with zeros, or
-    with what lies in memory, in outputs and in the gradients of filters? Seen with PyTorch 2.13, of integers, where
+def is_wrong(
+    x: Any, weight: Any, stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]
+) -> bool:
+    """Is this a convolution in which oneDNN's kernels for 16 bits read wrong memory? Seen with PyTorch 2.13.
+
+    In bfloat16, by those for matrix units (AMX), where
 
     - columns are strided, of several taps, and there is one column of outputs: torch.nn.functional.conv2d of
       ones(1, 1, 17, 2) and ones(16, 1, 1, 2) with stride (1, 2), not 2 everywhere;
     - fewer than sixteen channels times the taps of a row are whole blocks of 32, two and more: of ones(1, 8, 5, 8) and
-      ones(1, 8, 1, 8), not 64.
+      ones(1, 8, 1, 8), not 64;
+    - a gradient of filters is asked for, the image has fewer columns than the stride, and the filter several, not
+      dilated: of ones(1, 1, 1, 1) and ones(1, 1, 1, 4) with stride (1, 2) and padding (0, 3), now and then not 0 and 1;
+    - the image lies between two rows of a window, which has none on it: of ones(1, 3, 2, 5) and ones(1, 3, 2, 3) with
+      padding (1, 3) and dilation (3, 3), which ends the process within some hundred calls.
+
+    In float16, by those for AVX512-FP16, where the image has fewer columns than the stride, columns are dilated, and a
+    window lies beside the image: of zeros(1, 1, 1, 1) and zeros(1, 1, 1, 1) with stride (1, 2), padding (0, 1) and
+    dilation (1, 2), which ends the process within two thousand calls.
     """
-    taps, channels = weight.shape[3], weight.shape[1]
-    outputs = (x.shape[3] + 2 * padding - dilation * (taps - 1) - 1) // stride + 1
-    reduced = channels < 16 and channels * taps >= 64 and channels * taps % 32 == 0
-    return PAIRS_OF_BFLOAT16 and x.dtype is torch.bfloat16 and ((stride > 1 < taps and outputs == 1) or reduced)
+    (rows, columns), (height, taps), channels = x.shape[2:], weight.shape[2:], weight.shape[1]
+    window = dilation[1] * (taps - 1) + 1
+    outputs = (columns + 2 * padding[1] - window) // stride[1] + 1
+    narrow = columns < stride[1]
+    if x.dtype is torch.bfloat16:
+        one_column = stride[1] > 1 < taps and outputs == 1
+        whole_blocks = channels < 16 and channels * taps >= 64 and channels * taps % 32 == 0
+        gradient = weight.requires_grad and narrow and taps > 1 and dilation[1] == 1
+        between = _lies_between(rows, height, stride[0], padding[0], dilation[0])
+        return PAIRS_OF_BFLOAT16 and (one_column or whole_blocks or gradient or between)
+    return x.dtype is torch.float16 and _takes_float16() and narrow and dilation[1] > 1 and padding[1] >= window
+
+
+def _lies_between(size: int, taps: int, stride: int, padding: int, dilation: int) -> bool:
+    """Has a window taps before the image and behind it, along an axis of this size, and none on it?"""
+    reach = dilation * (taps - 1)
+    # Of a window that begins before the image, the first tap from 0 on is its beginning modulo the dilation.
+    return any(
+        start < 0 and start + reach >= size and start % dilation >= size
+        for start in range(-padding, size + padding - reach, stride)
+    )
+
+
+def _takes_float16() -> bool:
+    """Does oneDNN multiply float16 on this processor? Where PyTorch does not say, it is taken to."""
+    return bool(getattr(torch.ops.mkldnn, "_is_mkldnn_fp16_supported", lambda: True)())

@@ -159,8 +159,8 @@ class Torch(Gradients):
         down, across = problem.dilation
         if padding[1] and columns > 1 and may_end_the_process(x, weight):
             raise RuntimeError("not called: oneDNN would read beside these arrays, which may end the process")
-        if is_wrong(x, weight, columns, padding[1], across):
-            raise Unsupported("a shape of which oneDNN's bfloat16 kernels are known to read wrong memory")
+        if is_wrong(x, weight, problem.stride, padding, problem.dilation):
+            raise Unsupported("a shape of which oneDNN's 16-bit kernels are known to read wrong memory")
         return functional.conv2d(x, weight, bias, (rows, columns), padding, (down, across), problem.groups)
 
     def locally_connected2d(self, problem: LocallyConnected2d) -> Any:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from convspec.reference import SPECIFIED
+
 ROOT = Path(__file__).parents[1]
 KINDS = (".py", ".c", ".h", ".toml", ".json")
 
@@ -23,12 +25,43 @@ TELLING = (
 )
 DEVIATIONS = "conformance/deviations-*.toml"
 
+# Which operations of a backend the clauses of an operation call besides its own; tests/test_soak.py watches them do it.
+CALLS = {
+    "convolve2d": ("conv2d",),
+    "conv2d": ("linear", "locally_connected2d"),
+    "locally_connected2d": ("conv2d", "linear"),
+    "max_pool2d": ("relu",),
+    "avg_pool2d": ("conv2d", "max_pool2d"),
+    "batch_norm2d": ("conv2d", "instance_norm2d"),
+    "sync_batch_norm2d": ("batch_norm2d",),
+    "group_norm": ("instance_norm2d", "layer_norm"),
+    "pixel_group_norm": ("group_norm", "layer_norm"),
+    "conv2d_backward": ("conv2d",),
+    "linear_backward": ("linear",),
+    "relu_backward": ("relu",),
+    "avg_pool2d_backward": ("avg_pool2d",),
+    "max_pool2d_backward": ("max_pool2d",),
+    "batch_norm2d_backward": ("batch_norm2d", "group_norm_backward"),
+    "layer_norm_backward": ("layer_norm",),
+    "group_norm_backward": ("group_norm", "layer_norm_backward"),
+    "stack": ("avg_pool2d", "conv2d", "linear", "max_pool2d", "relu"),
+    "conv_block": (
+        *("avg_pool2d", "batch_norm2d", "conv2d", "group_norm", "instance_norm2d", "layer_norm", "max_pool2d"),
+        *("pixel_group_norm", "relu"),
+    ),
+    "lenet5": ("avg_pool2d", "conv2d", "linear", "max_pool2d", "relu"),
+}
+OPERATIONS = frozenset(op.name for op in SPECIFIED)
+# What adapters hold for one operation beside the method of its name.
+HELPERS = {name: "conv2d" for name in ("may_end_the_process", "is_wrong", "_lies_between", "_takes_float16")}
+
 
 @cache
 def of_operation(op: str, *also: str) -> str:
     """Sixteen hexadecimal digits that change with what decides a verdict on an operation, and with these places."""
     excused = [(file, excuses(file, op)) for file in sorted(ROOT.glob(DEVIATIONS))]
-    return _digest(deciding(op) | set(_files(*also)), repr([(file.name, said) for file, said in excused if said]))
+    told = repr([(file.name, said) for file, said in excused if said])
+    return _digest(deciding(op) | set(_files(*also)), told, frozenset({op, *CALLS.get(op, ())}))
 
 
 @cache
@@ -41,9 +74,10 @@ def of_module(path: Path, under: str) -> str:
 def deciding(op: str) -> set[Path]:
     """The files that decide a verdict on an operation.
 
-    That is the engine and the adapters as a whole, of the specification the modules that the operation's own takes in,
-    of the stored rows its own. A law of another operation may change, and how a verdict is told. Known deviations count
-    by themselves, those of the operation alone.
+    That is the engine and the adapters, of the specification the modules that the operation's own takes in, of the
+    stored rows its own. A law of another operation may change, and how a verdict is told. Of the adapters, methods of
+    operations that its clauses do not call do not count. Known deviations count by themselves, those of the operation
+    alone.
     """
     rows = {path for path in _files("conformance/cover") if path.suffix == ".json"}
     whole = set(_files("adapters", "conformance")) - rows - set(ROOT.glob(DEVIATIONS))
@@ -105,19 +139,31 @@ def _files(*places: str) -> Iterator[Path]:
         yield from (path for path in inside or [ROOT / place] if path.suffix in KINDS)
 
 
-def _digest(paths: Iterable[Path], more: str) -> str:
+def _digest(paths: Iterable[Path], more: str, called: frozenset[str] | None = None) -> str:
     whole = hashlib.sha256(more.encode())
     for path in sorted(paths):
         name = path.relative_to(ROOT).as_posix()
-        whole.update(name.encode() + (_program(path) if path.suffix == ".py" else path.read_bytes()))
+        counts = called if name.startswith("adapters/") else None
+        whole.update(name.encode() + (program(path, counts) if path.suffix == ".py" else path.read_bytes()))
     return whole.hexdigest()[:16]
 
 
 @cache
-def _program(path: Path) -> bytes:
-    """What counts of Python: comments, docstrings and line breaks may change."""
+def program(path: Path, called: frozenset[str] | None = None) -> bytes:
+    """What counts of Python: comments, docstrings and line breaks may change; of an adapter, what it does for
+    operations other than those called."""
     tree = ast.parse(path.read_text("utf-8"))
     for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef) and called is not None:
+            node.body = [part for part in node.body if not _is_of_others(part, called)]
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body[0] = ast.Pass()
     return ast.dump(tree).encode()
+
+
+def _is_of_others(part: ast.stmt, called: frozenset[str]) -> bool:
+    """Is this a method named after an operation that is not called, or what only such a method uses?"""
+    if not isinstance(part, ast.FunctionDef):
+        return False
+    operation = HELPERS.get(part.name, part.name)
+    return operation in OPERATIONS and operation not in called
