@@ -21,9 +21,7 @@ def may_end_the_process(x: Any, weight: Any) -> bool:
     )
 
 
-def is_wrong(
-    x: Any, weight: Any, stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]
-) -> bool:
+def is_wrong(x: Any, weight: Any, stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]) -> bool:
     """Is this a convolution in which oneDNN's kernels for 16 bits read wrong memory? Seen with PyTorch 2.13.
 
     In bfloat16, by those for matrix units (AMX), where

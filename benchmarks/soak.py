@@ -23,7 +23,7 @@ import time
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -60,10 +60,15 @@ class Unit:
     seconds: float = 0.0
     # The versions of numpy and torch and the vectors of the processor; older lines do not tell all of it.
     made_on: dict[str, str] = field(default_factory=dict)
+    ended: str = ""  # how the suite ended, where it did not get to its end: such a unit is run again
 
     @property
     def key(self) -> tuple[int, str, str, str]:
         return self.seed, self.op, self.dtype, self.fingerprint
+
+
+class EndedEarly(RuntimeError):
+    """The suite did not get to its end: a backend ended its process, or the suite itself is at fault."""
 
 
 class Commands:
@@ -112,7 +117,8 @@ COMMANDS = Commands()
 
 
 def run(unit: Unit) -> Unit:
-    """The unit with what came of it. Raises RuntimeError if the suite itself did not get to its end."""
+    """The unit with what came of it. Raises EndedEarly if the suite did not get to its end, RuntimeError if it was not
+    to begin any more."""
     began = time.perf_counter()
     results = ROOT / "build/soak" / f"{unit.seed}-{unit.op}-{unit.dtype}"
     command = [sys.executable, "-m", "pytest", "conformance/", "-q", f"--op={unit.op}", f"--dtype={unit.dtype}"]
@@ -122,7 +128,9 @@ def run(unit: Unit) -> Unit:
     if status == 5:  # no backend has the operation in this dtype
         return Unit(*unit.key)
     if status not in (0, 1):
-        raise RuntimeError(f"exit {status}: {said}")
+        if COMMANDS.stopped:
+            raise RuntimeError("stopped")
+        raise EndedEarly(f"exit {status}" if status > 0 else signal.Signals(-status).name, said)
     found = read_run((results / "latest").resolve())
     of = {b: [cell for cell in found.cells if cell.backend == b] for b in BACKENDS}
     return Unit(
@@ -161,8 +169,10 @@ def write_down(unit: Unit) -> None:
 def page(units: list[Unit]) -> str:
     """How many seeds are done of the sources as they are, and what came of them on each backend, in Markdown."""
     everything = {(op.name, dtype) for op in SPECIFIED for dtype in DTYPES}
-    # One that two soaks ran counts once, and with its alarms.
-    units = list({unit.key: unit for unit in sorted(units, key=lambda unit: len(unit.wrong))}.values())
+    # One that two soaks ran counts once, and with its alarms; one that did not get to its end counts as an alarm alone.
+    lost = [unit for unit in units if unit.ended and unit.fingerprint == of_operation(unit.op)]
+    ran = sorted((unit for unit in units if not unit.ended), key=lambda unit: len(unit.wrong))
+    units = list({unit.key: unit for unit in ran}.values())
     mine = [unit for unit in units if unit.fingerprint == of_operation(unit.op)]
     done: dict[int, set[tuple[str, str]]] = {}
     for unit in mine:
@@ -187,6 +197,10 @@ def page(units: list[Unit]) -> str:
     alarms = [(u, wrong) for u in mine for wrong in u.wrong]
     parts += ["", _made_on(mine), ""]
     parts += [f"- seed {u.seed} {u.dtype} ({u.made_on.get('vectors', 'unknown')}): {wrong}" for u, wrong in alarms]
+    parts += [
+        f"- seed {u.seed} {u.dtype} ({u.made_on.get('vectors', 'unknown')}): {u.op} did not get to its end, {u.ended}"
+        for u in lost
+    ]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -209,9 +223,10 @@ INTRO = """# Soak: false alarms
 Written by `make soak`, which goes on where it was stopped: the thorough profile (1,000 cases per clause) with many
 seeds on the backends that are bundled. A unit is a seed, an operation and a dtype; a cell is a clause in a dtype with a
 seed on a backend. A deviation is one that was declared beforehand with its reproducer; everything else that does not
-pass is a false alarm until it is explained. A backend is held to the arithmetic that it declares: below the table, what
-is other than the default, on the machine that wrote this page. What counts was run on the very program that decides a
-verdict on its operation today: comments, docstrings, wording and the laws of other operations may have changed.
+pass is a false alarm until it is explained, a run that did not get to its end too. A backend is held to the arithmetic
+that it declares: below the table, what is other than the default, on the machine that wrote this page. What counts was
+run on the very program that decides a verdict on its operation today: comments, docstrings, wording, the laws of other
+operations and what adapters do for operations that it does not call may have changed.
 """
 
 
@@ -224,7 +239,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing new after so long")
     asked = parser.parse_args()
     began = time.monotonic()
-    done = {unit.key for unit in ledger(tell=True)}
+    done = {unit.key for unit in ledger(tell=True) if not unit.ended}
     ops = [op.name for op in SPECIFIED if fnmatch(op.name, asked.op)]
     left = [Unit(s, op, dtype, of_operation(op)) for s in range(asked.seeds) for dtype in asked.dtype for op in ops]
     left = [unit for unit in left if unit.key not in done]
@@ -232,13 +247,12 @@ def main() -> int:
     def in_time(unit: Unit) -> Unit | None:
         return run(unit) if time.monotonic() - began < asked.minutes * 60 else None
 
-    ended_early = 0
     pool = ThreadPoolExecutor(asked.jobs)
     jobs = {pool.submit(in_time, unit): unit for unit in left}
     waiting = set(jobs)
     try:
         for number, job in enumerate(as_completed(jobs), 1):
-            ended_early += not _told(job, jobs[job], f"{number}/{len(left)}")
+            _told(job, jobs[job], f"{number}/{len(left)}")
             waiting.discard(job)
     except KeyboardInterrupt:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -251,22 +265,24 @@ def main() -> int:
         return 2
     PAGE.write_text(page(ledger()))
     print(page(ledger()))
-    return int(ended_early > 0 or any(unit.wrong for unit in ledger() if unit.fingerprint == of_operation(unit.op)))
+    mine = [unit for unit in ledger() if unit.fingerprint == of_operation(unit.op)]
+    return int(any(unit.wrong or unit.ended for unit in mine))
 
 
-def _told(job: Future[Unit | None], asked: Unit, number: str) -> bool:
-    """Write down and print what became of a unit. False if the suite did not get to its end."""
+def _told(job: Future[Unit | None], asked: Unit, number: str) -> None:
+    """Write down and print what became of a unit."""
     here = f"{number} seed {asked.seed} {asked.op} {asked.dtype}"
     try:
         unit = job.result()
-    except RuntimeError as error:
-        print(f"{here}: the suite did not get to its end: {error}", flush=True)
-        return False
+    except EndedEarly as error:
+        how, said = error.args
+        write_down(replace(asked, ended=how, made_on={"vectors": vectors()}))
+        print(f"{here}: the suite did not get to its end: {how}: {said}", flush=True)
+        return
     if unit is not None:
         write_down(unit)
         alarms = "".join(f"\n    {w}" for w in unit.wrong)
         print(f"{here}: {sum(unit.cases.values()):,} cases, {unit.seconds} s{alarms}", flush=True)
-    return True
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import signal
@@ -11,15 +12,21 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks import soak
-from benchmarks.fingerprint import ROOT, deciding, excuses, of_module, of_operation, taken_in
+from benchmarks.fingerprint import CALLS, HELPERS, ROOT, deciding, excuses, of_module, of_operation, program, taken_in
 from benchmarks.soak import DTYPES, Commands, Unit, ledger, page, write_down
-from convspec.adapters import load
+from convspec.adapters import Backend, load
 from convspec.conformance.checks import clauses_of
+from convspec.conformance.engine import Engine
+from convspec.conformance.settings import PROFILES, Settings
 from convspec.reference import SPECIFIED, Op
+from convspec.reference.backward import Backward
+
+OF_NAME = {op.name for op in SPECIFIED}
 
 
 @pytest.mark.parametrize("op", SPECIFIED, ids=lambda op: op.name)
@@ -46,6 +53,57 @@ def test_what_tells_a_verdict_is_not(op: str) -> None:
     assert not {file for file in files if file.startswith("reports/")}
     telling = ("plugin", "terminal", "shrink", "smaller")
     assert not files & {f"conformance/{name}.py" for name in telling}
+
+
+def test_what_of_a_backend_each_operation_calls() -> None:
+    """Watched on the backend that has them all, with a case of each clause."""
+    seen: set[str] = set()
+
+    class Watched(type(load("numpy").subject)):  # type: ignore[misc]
+        def __getattribute__(self, name: str) -> Any:
+            if name in OF_NAME:
+                seen.add(name)
+            return super().__getattribute__(name)
+
+    backend = Backend.of("numpy", Watched(), "watched")
+    engine = Engine(Settings(profile=PROFILES["smoke"], examples=1, seed=0))
+    for op in SPECIFIED:
+        seen.clear()
+        for clause in clauses_of(op):
+            engine.run(clause, backend, "float32")
+        assert seen - {op.name} == set(CALLS.get(op.name, ())), op.name
+
+
+def test_no_method_of_an_adapter_calls_that_of_another_operation() -> None:
+    """But a gradient the forward operation, by its name, which its clauses call too; and helpers are of one alone."""
+    for file in sorted((ROOT / "adapters").glob("*.py")):
+        for made in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if not isinstance(made, ast.FunctionDef) or made.name in HELPERS:
+                continue
+            called = [node.func for node in ast.walk(made) if isinstance(node, ast.Call)]
+            own = {f.attr for f in called if isinstance(f, ast.Attribute) and ast.unparse(f.value) == "self"}
+            assert not own & OF_NAME, f"{file.name}, {made.name}"
+            plain = {f.id for f in called if isinstance(f, ast.Name)}
+            assert {HELPERS[name] for name in plain & set(HELPERS)} <= {made.name}, f"{file.name}, {made.name}"
+    for op in SPECIFIED:
+        assert not issubclass(op, Backward) or op.name.removesuffix("_backward") in CALLS[op.name]
+
+
+def test_of_an_adapter_what_is_for_other_operations_does_not_count(tmp_path: Path) -> None:
+    def marked(source: str, *called: str) -> bytes:
+        file = tmp_path / f"adapter{len(list(tmp_path.iterdir()))}.py"
+        file.write_text(source)
+        return program(file, frozenset(called))
+
+    methods = "relu(self, p): return 1", "conv2d(self, p): return 2", "other(self): return 3"
+    before = "class Mine:\n" + "".join(f"    def {method}\n" for method in methods)
+    for changed, counts in (("2", "conv2d"), ("1", "relu")):
+        after = before.replace(f"return {changed}", "return 9")
+        assert marked(before, counts) != marked(after, counts)
+        assert marked(before, "linear") == marked(after, "linear")
+    assert marked(before, "linear") != marked(before.replace("return 3", "return 9"), "linear")
+    assert marked("def is_wrong(): return 1", "conv2d") != marked("def is_wrong(): return 2", "conv2d")
+    assert marked("def is_wrong(): return 1", "relu") == marked("def is_wrong(): return 2", "relu")
 
 
 def test_known_deviations_count_for_their_operation_alone(tmp_path: Path) -> None:
@@ -108,6 +166,38 @@ def test_what_two_soaks_ran_counts_once_and_with_its_alarm() -> None:
         text = page(twice)
         assert "seed 0: 1 of 112 units. 0 units more" in text
         assert "| torch | 10 | 10 | 0 | 1 |" in text
+
+
+def test_a_run_that_a_backend_ended_is_told_and_not_done() -> None:
+    """Also where it got to its end when it was run again."""
+    lost = replace(units(0)[0], cells={}, cases={}, deviations={}, ended="SIGSEGV", made_on={"vectors": "avx2"})
+    told = f"- seed 0 float32 (avx2): {lost.op} did not get to its end, SIGSEGV"
+    alone = page([lost, *units(0)[1:]])
+    assert told in alone
+    assert "**0 whole seeds**; of others: seed 0: 111 of 112 units. 0 units more" in alone
+    again = page([lost, *units(0)])
+    assert told in again
+    assert "**1 whole seed**" in again
+    assert "SIGSEGV" not in page([replace(lost, fingerprint="0" * 16), *units(0)])
+
+
+def test_how_a_run_ended_is_written_down_and_it_is_run_again(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends, began = {"relu": (-signal.SIGSEGV, ""), "pad2d": (3, "INTERNALERROR")}, []
+
+    def ended(command: list[str]) -> tuple[int, str]:
+        op = next(part.removeprefix("--op=") for part in command if part.startswith("--op="))
+        began.append(op)
+        return ends[op]
+
+    monkeypatch.setattr(soak.COMMANDS, "run", ended)
+    for op in ends:
+        monkeypatch.setattr(sys, "argv", ["soak", "--seeds", "1", "--op", op, "--dtype", "float32", "--jobs", "1"])
+        assert soak.main() == 1
+        assert soak.main() == 1
+    assert began == ["relu", "relu", "pad2d", "pad2d"]
+    assert [unit.ended for unit in ledger()] == ["SIGSEGV", "SIGSEGV", "exit 3", "exit 3"]
 
 
 def test_the_page_tells_with_what_units_were_run() -> None:

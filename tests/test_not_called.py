@@ -1,0 +1,176 @@
+"""What the adapter of PyTorch does not call, since oneDNN reads wrong memory there: PyTorch alone is wrong, the adapter
+says that it does not call it, and calls what is next to it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from ml_dtypes import bfloat16
+
+from convspec.adapters import Unsupported, load
+from convspec.reference import Conv2d, Conv2dBackward, Op
+
+torch = pytest.importorskip("torch")
+
+from convspec.adapters.onednn_faults import _lies_between  # noqa: E402 - it imports torch
+
+MEASURED = "2.13"  # the version of PyTorch that they were seen with
+AMX = "_is_amx_tile_supported", "seen with AMX alone"
+FLOAT16 = "_is_mkldnn_fp16_supported", "seen with AVX512-FP16 alone"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A problem, one next to it that is called, and a script that ends by a signal or prints "wrong"."""
+
+    needs: tuple[str, str]
+    problem: Op
+    called: Op
+    script: str
+
+
+def ones(*shape: int, dtype: Any = bfloat16) -> Any:
+    return np.ones(shape, dtype)
+
+
+ONE_COLUMN = Conv2d(x=ones(1, 1, 17, 2), weight=ones(16, 1, 1, 2), stride=(1, 2))
+WHOLE_BLOCKS = Conv2d(x=ones(1, 8, 5, 8), weight=ones(1, 8, 1, 8))
+GRADIENT = Conv2dBackward(
+    x=ones(1, 1, 1, 1),
+    weight=ones(1, 1, 1, 4),
+    grad_output=ones(1, 1, 1, 2),
+    stride=(1, 2),
+    padding=((0, 0), (3, 3)),
+)
+BETWEEN = Conv2d(x=ones(1, 3, 2, 5), weight=ones(1, 3, 2, 3), padding=((1, 1), (3, 3)), dilation=(3, 3))
+BESIDE = Conv2d(
+    x=ones(1, 1, 1, 1, dtype=np.float16),
+    weight=ones(1, 1, 1, 1, dtype=np.float16),
+    stride=(1, 2),
+    padding=((0, 0), (1, 1)),
+    dilation=(1, 2),
+)
+
+KNOWN = {
+    "one column of outputs": Known(
+        AMX,
+        ONE_COLUMN,
+        ONE_COLUMN.but(x=ones(1, 1, 17, 4)),
+        """
+y = torch.nn.functional.conv2d(torch.ones(1, 1, 17, 2).bfloat16(), torch.ones(16, 1, 1, 2).bfloat16(), stride=(1, 2))
+if (y != 2).any():
+    print("wrong")
+""",
+    ),
+    "whole blocks of 32": Known(
+        AMX,
+        WHOLE_BLOCKS,
+        WHOLE_BLOCKS.but(weight=ones(1, 8, 1, 7)),
+        """
+if (torch.nn.functional.conv2d(torch.ones(1, 8, 5, 8).bfloat16(), torch.ones(1, 8, 1, 8).bfloat16()) != 64).any():
+    print("wrong")
+""",
+    ),
+    "the gradient of filters of narrow images": Known(
+        AMX,
+        GRADIENT,
+        GRADIENT.but(x=ones(1, 1, 1, 2)),
+        """
+for call in range(2000):
+    used = [torch.full((size,), 3.0).bfloat16() for size in (16, 64, 256, 1024, 4096)]
+    del used  # what lies in memory
+    x, weight = torch.ones(1, 1, 1, 1).bfloat16(), torch.ones(1, 1, 1, 4).bfloat16().requires_grad_()
+    y = torch.nn.functional.conv2d(x, weight, stride=(1, 2), padding=(0, 3))
+    (got,) = torch.autograd.grad(y, weight, torch.ones_like(y))
+    if got.tolist() != [[[[0, 1, 0, 1]]]]:
+        print("wrong")
+        break
+""",
+    ),
+    "an image between two rows of a window": Known(
+        AMX,
+        BETWEEN,
+        BETWEEN.but(x=ones(1, 3, 3, 5)),
+        """
+for call in range(10_000):
+    x, weight = torch.ones(1, 3, 2, 5).bfloat16(), torch.ones(1, 3, 2, 3).bfloat16()
+    torch.nn.functional.conv2d(x, weight, padding=(1, 3), dilation=(3, 3))
+""",
+    ),
+    "a window of dilated columns beside a narrow image": Known(
+        FLOAT16,
+        BESIDE,
+        BESIDE.but(x=ones(1, 1, 1, 2, dtype=np.float16)),
+        """
+for call in range(20_000):
+    x, weight = torch.zeros(1, 1, 1, 1).half(), torch.zeros(1, 1, 1, 1).half()
+    torch.nn.functional.conv2d(x, weight, stride=(1, 2), padding=(0, 1), dilation=(1, 2))
+""",
+    ),
+}
+
+
+def here(known: Known) -> None:
+    """Skip what was seen with another version or processor."""
+    if not torch.__version__.startswith(MEASURED):
+        pytest.skip(f"seen with PyTorch {MEASURED}, here is {torch.__version__}")
+    name, why = known.needs
+    tells = getattr(torch.cpu, name, None) or getattr(torch.ops.mkldnn, name, None)
+    if tells is None or not tells():
+        pytest.skip(why)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_pytorch_is_wrong_there(name: str) -> None:
+    """In a process of its own, which a signal may end."""
+    here(KNOWN[name])
+    ran = subprocess.run(
+        [sys.executable, "-c", f"import torch\ntorch.set_num_threads(1)\n{KNOWN[name].script}"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ran.returncode < 0 or ran.stdout == "wrong\n", (
+        f"exit {ran.returncode}, {ran.stdout!r}, {ran.stderr[-300:]!r}"
+    )
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_adapter_does_not_call_it(name: str) -> None:
+    here(KNOWN[name])
+    problem = KNOWN[name].problem
+    problem.validate()
+    with pytest.raises(Unsupported, match="known to read wrong memory"):
+        load("torch").call(problem)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_adapter_calls_what_is_next_to_it(name: str) -> None:
+    called = KNOWN[name].called
+    if isinstance(called, Conv2dBackward):
+        outputs = called.forward.expected().shape
+        called = called.but(grad_output=ones(*outputs))
+    called.validate()
+    answers = load("torch").call(called)
+    due = called.expected()
+    for got, right in zip(*((a,) if not isinstance(a, tuple) else a for a in (answers, due)), strict=True):
+        assert (got is None) == (right is None)
+        assert right is None or (np.asarray(got, np.float64) == right).all()
+
+
+def test_an_image_between_two_taps_is_told_from_every_other() -> None:
+    """Against the definition, tap by tap."""
+    seen = set()
+    for size, taps, stride, padding, dilation in product(range(1, 6), range(1, 5), range(1, 4), range(8), range(1, 5)):
+        starts = range(-padding, size + padding - dilation * (taps - 1), stride)
+        windows = [[start + tap * dilation for tap in range(taps)] for start in starts]
+        due = any(min(w) < 0 and max(w) >= size and not set(w) & set(range(size)) for w in windows)
+        assert _lies_between(size, taps, stride, padding, dilation) == due
+        seen.add(due)
+    assert seen == {False, True}
