@@ -20,16 +20,14 @@ torch = pytest.importorskip("torch")
 
 from convspec.adapters.onednn_faults import _lies_between  # noqa: E402 - it imports torch
 
-MEASURED = "2.13"  # the version of PyTorch that they were seen with
-AMX = "_is_amx_tile_supported", "seen with AMX alone"
-FLOAT16 = "_is_mkldnn_fp16_supported", "seen with AVX512-FP16 alone"
+from .processor import AMX, FLOAT16, Need, skip_elsewhere  # noqa: E402
 
 
 @dataclass(frozen=True)
 class Known:
     """A problem, one next to it that is called, and a script that ends by a signal or prints "wrong"."""
 
-    needs: tuple[str, str]
+    needs: Need
     problem: Op
     called: Op
     script: str
@@ -116,20 +114,10 @@ for call in range(20_000):
 }
 
 
-def here(known: Known) -> None:
-    """Skip what was seen with another version or processor."""
-    if not torch.__version__.startswith(MEASURED):
-        pytest.skip(f"seen with PyTorch {MEASURED}, here is {torch.__version__}")
-    name, why = known.needs
-    tells = getattr(torch.cpu, name, None) or getattr(torch.ops.mkldnn, name, None)
-    if tells is None or not tells():
-        pytest.skip(why)
-
-
 @pytest.mark.parametrize("name", KNOWN)
 def test_pytorch_is_wrong_there(name: str) -> None:
     """In a process of its own, which a signal may end."""
-    here(KNOWN[name])
+    skip_elsewhere(KNOWN[name].needs)
     ran = subprocess.run(
         [sys.executable, "-c", f"import torch\ntorch.set_num_threads(1)\n{KNOWN[name].script}"],
         capture_output=True,
@@ -143,7 +131,7 @@ def test_pytorch_is_wrong_there(name: str) -> None:
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_the_adapter_does_not_call_it(name: str) -> None:
-    here(KNOWN[name])
+    skip_elsewhere(KNOWN[name].needs)
     problem = KNOWN[name].problem
     problem.validate()
     with pytest.raises(Unsupported, match="known to read wrong memory"):
