@@ -29,8 +29,8 @@ PAIRS: Need = _pairs, "with what this processor has, oneDNN does not take bfloat
 INSTRUCTION: Need = lambda: _pairs() and _has("avx512_bf16"), "the processor lacks AVX512_BF16, or has AMX too"
 AMX: Need = lambda: _has("amx_tile"), "seen with AMX alone"
 FLOAT16: Need = (
-    lambda: bool(getattr(torch.ops.mkldnn, "_is_mkldnn_fp16_supported", lambda: False)()),
-    "seen with AVX512-FP16 alone",
+    lambda: bool(getattr(torch.ops.mkldnn, "_is_mkldnn_fp16_supported", lambda: False)()) and not _has("amx_fp16"),
+    "seen with AVX512-FP16, and no tiles of AMX for float16 in its place",
 )
 X86: Need = lambda: platform.machine() in ("x86_64", "AMD64"), "seen with oneDNN's kernels for x86 alone"
 
