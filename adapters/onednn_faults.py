@@ -35,21 +35,29 @@ def is_wrong(x: Any, weight: Any, stride: tuple[int, int], padding: tuple[int, i
     - the image lies between two rows of a window, which has none on it: of ones(1, 3, 2, 5) and ones(1, 3, 2, 3) with
       padding (1, 3) and dilation (3, 3), which ends the process within some hundred calls.
 
-    In float16, by those for AVX512-FP16, where the image has fewer columns than the stride, columns are dilated, and a
-    window lies beside the image: of zeros(1, 1, 1, 1) and zeros(1, 1, 1, 1) with stride (1, 2), padding (0, 1) and
-    dilation (1, 2), which ends the process within two thousand calls.
+    In float16, by those for AVX512-FP16, which end the process within some thousand calls, where
+
+    - the image has fewer columns than the stride, columns are dilated, and a window lies beside the image: of
+      zeros(1, 1, 1, 1) and zeros(1, 1, 1, 1) with stride (1, 2), padding (0, 1) and dilation (1, 2);
+    - columns are padded by three and more, less than half a stride, there are several outputs, and without padding
+      windows would leave no column: of ones(3, 6, 3, 16) and ones(9, 2, 1, 7) with stride (1, 9), padding (0, 3) and
+      three groups.
     """
     (rows, columns), (height, taps), channels = x.shape[2:], weight.shape[2:], weight.shape[1]
     window = dilation[1] * (taps - 1) + 1
     outputs = (columns + 2 * padding[1] - window) // stride[1] + 1
     narrow = columns < stride[1]
+    if x.dtype is torch.float16:
+        beside = narrow and dilation[1] > 1 and padding[1] >= window
+        leaves_none = 2 < padding[1] < stride[1] / 2 and outputs > 1 and (columns - window) % stride[1] == 0
+        return _takes_float16() and (beside or leaves_none)
     if x.dtype is torch.bfloat16:
         one_column = stride[1] > 1 < taps and outputs == 1
         whole_blocks = channels < 16 and channels * taps >= 64 and channels * taps % 32 == 0
         gradient = weight.requires_grad and narrow and taps > 1 and dilation[1] == 1
         between = _lies_between(rows, height, stride[0], padding[0], dilation[0])
         return PAIRS_OF_BFLOAT16 and (one_column or whole_blocks or gradient or between)
-    return x.dtype is torch.float16 and _takes_float16() and narrow and dilation[1] > 1 and padding[1] >= window
+    return False
 
 
 def _lies_between(size: int, taps: int, stride: int, padding: int, dilation: int) -> bool:

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from convspec.reference import SPECIFIED
+from convspec.reference.formats import FORMATS
 
 ROOT = Path(__file__).parents[1]
 KINDS = (".py", ".c", ".h", ".toml", ".json")
@@ -57,11 +58,12 @@ HELPERS = {name: "conv2d" for name in ("may_end_the_process", "is_wrong", "_lies
 
 
 @cache
-def of_operation(op: str, *also: str) -> str:
-    """Sixteen hexadecimal digits that change with what decides a verdict on an operation, and with these places."""
+def of_operation(op: str, *also: str, dtype: str = "") -> str:
+    """Sixteen hexadecimal digits that change with what decides a verdict on an operation, in this dtype if one is
+    named, and with these places."""
     excused = [(file, excuses(file, op)) for file in sorted(ROOT.glob(DEVIATIONS))]
     told = repr([(file.name, said) for file, said in excused if said])
-    return _digest(deciding(op) | set(_files(*also)), told, frozenset({op, *CALLS.get(op, ())}))
+    return _digest(deciding(op) | set(_files(*also)), told, frozenset({op, *CALLS.get(op, ())}), dtype)
 
 
 @cache
@@ -139,26 +141,35 @@ def _files(*places: str) -> Iterator[Path]:
         yield from (path for path in inside or [ROOT / place] if path.suffix in KINDS)
 
 
-def _digest(paths: Iterable[Path], more: str, called: frozenset[str] | None = None) -> str:
+def _digest(paths: Iterable[Path], more: str, called: frozenset[str] | None = None, dtype: str = "") -> str:
     whole = hashlib.sha256(more.encode())
     for path in sorted(paths):
         name = path.relative_to(ROOT).as_posix()
-        counts = called if name.startswith("adapters/") else None
-        whole.update(name.encode() + (program(path, counts) if path.suffix == ".py" else path.read_bytes()))
+        counts = (called, dtype) if name.startswith("adapters/") else ()
+        whole.update(name.encode() + (program(path, *counts) if path.suffix == ".py" else path.read_bytes()))
     return whole.hexdigest()[:16]
 
 
 @cache
-def program(path: Path, called: frozenset[str] | None = None) -> bytes:
+def program(path: Path, called: frozenset[str] | None = None, dtype: str = "") -> bytes:
     """What counts of Python: comments, docstrings and line breaks may change; of an adapter, what it does for
-    operations other than those called."""
+    operations other than those called, and `if x.dtype is torch.float16:` where that is another dtype than the one
+    that is named."""
     tree = ast.parse(path.read_text("utf-8"))
+    others = {f"x.dtype is torch.{name}" for name in FORMATS if dtype and name != dtype}
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef) and called is not None:
             node.body = [part for part in node.body if not _is_of_others(part, called)]
+        if isinstance(node, ast.FunctionDef) and called is not None:
+            node.body = [part for part in node.body if not _is_under(part, others)] or [ast.Pass()]
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body[0] = ast.Pass()
     return ast.dump(tree).encode()
+
+
+def _is_under(part: ast.stmt, conditions: set[str]) -> bool:
+    """Is this an `if` of one of these conditions, without an `else`?"""
+    return isinstance(part, ast.If) and not part.orelse and ast.unparse(part.test) in conditions
 
 
 def _is_of_others(part: ast.stmt, called: frozenset[str]) -> bool:

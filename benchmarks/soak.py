@@ -66,6 +66,11 @@ class Unit:
     def key(self) -> tuple[int, str, str, str]:
         return self.seed, self.op, self.dtype, self.fingerprint
 
+    @property
+    def current(self) -> bool:
+        """Was it run on what decides its verdicts today?"""
+        return self.fingerprint == of_operation(self.op, dtype=self.dtype)
+
 
 class EndedEarly(RuntimeError):
     """The suite did not get to its end: a backend ended its process, or the suite itself is at fault."""
@@ -170,10 +175,10 @@ def page(units: list[Unit]) -> str:
     """How many seeds are done of the sources as they are, and what came of them on each backend, in Markdown."""
     everything = {(op.name, dtype) for op in SPECIFIED for dtype in DTYPES}
     # One that two soaks ran counts once, and with its alarms; one that did not get to its end counts as an alarm alone.
-    lost = [unit for unit in units if unit.ended and unit.fingerprint == of_operation(unit.op)]
+    lost = [unit for unit in units if unit.ended and unit.current]
     ran = sorted((unit for unit in units if not unit.ended), key=lambda unit: len(unit.wrong))
     units = list({unit.key: unit for unit in ran}.values())
-    mine = [unit for unit in units if unit.fingerprint == of_operation(unit.op)]
+    mine = [unit for unit in units if unit.current]
     done: dict[int, set[tuple[str, str]]] = {}
     for unit in mine:
         done.setdefault(unit.seed, set()).add((unit.op, unit.dtype))
@@ -226,7 +231,7 @@ seed on a backend. A deviation is one that was declared beforehand with its repr
 pass is a false alarm until it is explained, a run that did not get to its end too. A backend is held to the arithmetic
 that it declares: below the table, what is other than the default, on the machine that wrote this page. What counts was
 run on the very program that decides a verdict on its operation today: comments, docstrings, wording, the laws of other
-operations and what adapters do for operations that it does not call may have changed.
+operations and what adapters do for operations or in dtypes that it does not call may have changed.
 """
 
 
@@ -241,8 +246,8 @@ def main() -> int:
     began = time.monotonic()
     done = {unit.key for unit in ledger(tell=True) if not unit.ended}
     ops = [op.name for op in SPECIFIED if fnmatch(op.name, asked.op)]
-    left = [Unit(s, op, dtype, of_operation(op)) for s in range(asked.seeds) for dtype in asked.dtype for op in ops]
-    left = [unit for unit in left if unit.key not in done]
+    marks = [(op, dtype, of_operation(op, dtype=dtype)) for dtype in asked.dtype for op in ops]
+    left = [unit for s in range(asked.seeds) for mark in marks if (unit := Unit(s, *mark)).key not in done]
 
     def in_time(unit: Unit) -> Unit | None:
         return run(unit) if time.monotonic() - began < asked.minutes * 60 else None
@@ -258,14 +263,16 @@ def main() -> int:
         pool.shutdown(wait=False, cancel_futures=True)
         COMMANDS.stop()
         pool.shutdown()
-        for job in waiting:  # some may be done
-            if not job.cancelled() and job.exception() is None:
+        written = {unit.key for unit in ledger()}  # the interrupt may have come while one was told
+        for job in waiting:
+            if not job.cancelled() and job.exception() is None and jobs[job].key not in written:
                 _told(job, jobs[job], "at the end")
+        PAGE.write_text(page(ledger()))
         print(f"interrupted: what was done is in {LEDGER.name}, and the same command goes on from there", flush=True)
         return 2
     PAGE.write_text(page(ledger()))
     print(page(ledger()))
-    mine = [unit for unit in ledger() if unit.fingerprint == of_operation(unit.op)]
+    mine = [unit for unit in ledger() if unit.current]
     return int(any(unit.wrong or unit.ended for unit in mine))
 
 

@@ -54,6 +54,13 @@ BESIDE = Conv2d(
     padding=((0, 0), (1, 1)),
     dilation=(1, 2),
 )
+LEAVES_NONE = Conv2d(
+    x=ones(3, 6, 3, 16, dtype=np.float16),
+    weight=ones(9, 2, 1, 7, dtype=np.float16),
+    stride=(1, 9),
+    padding=((0, 0), (3, 3)),
+    groups=3,
+)
 
 KNOWN = {
     "one column of outputs": Known(
@@ -109,6 +116,16 @@ for call in range(10_000):
 for call in range(20_000):
     x, weight = torch.zeros(1, 1, 1, 1).half(), torch.zeros(1, 1, 1, 1).half()
     torch.nn.functional.conv2d(x, weight, stride=(1, 2), padding=(0, 1), dilation=(1, 2))
+""",
+    ),
+    "windows that would leave no column without padding": Known(
+        FLOAT16,
+        LEAVES_NONE,
+        LEAVES_NONE.but(x=ones(3, 6, 3, 17, dtype=np.float16)),
+        """
+for call in range(20_000):
+    x, weight = torch.ones(3, 6, 3, 16).half(), torch.ones(9, 2, 1, 7).half()
+    torch.nn.functional.conv2d(x, weight, stride=(1, 9), padding=(0, 3), groups=3)
 """,
     ),
 }

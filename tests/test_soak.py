@@ -106,6 +106,15 @@ def test_of_an_adapter_what_is_for_other_operations_does_not_count(tmp_path: Pat
     assert marked("def is_wrong(): return 1", "relu") == marked("def is_wrong(): return 2", "relu")
 
 
+def test_of_an_adapter_what_is_for_other_dtypes_does_not_count(tmp_path: Path) -> None:
+    marks = {}
+    for number in (1, 2):
+        file = tmp_path / f"adapter{number}.py"
+        file.write_text(f"def is_wrong(x):\n    if x.dtype is torch.float16:\n        return {number}\n    return 0\n")
+        marks[number] = {d: program(file, frozenset({"conv2d"}), d) for d in ("", *DTYPES)}
+    assert [d for d in marks[1] if marks[1][d] != marks[2][d]] == ["", "float16"]
+
+
 def test_known_deviations_count_for_their_operation_alone(tmp_path: Path) -> None:
     file = tmp_path / "deviations-mine.toml"
     file.write_text('[["conv2d.no_channels"]]\nreason = "refuses them"\nwhen = "x.shape[1] == 0"\n')
@@ -125,10 +134,22 @@ def test_marks_of_a_module_are_of_it_and_of_what_it_takes_in(tmp_path: Path) -> 
     assert of_module(known / "limits.py", "tests") != of_module(known / "special.py", "tests")
 
 
+def mark(op: type[Op], dtype: str) -> str:
+    return of_operation(op.name, dtype=dtype)
+
+
 def units(seed: int) -> list[Unit]:
     cases = {"numpy": 10, "c": 10, "torch": 10}
     return [
-        Unit(seed, op.name, dtype, of_operation(op.name), cells=cases, cases=cases, deviations=dict.fromkeys(cases, 0))
+        Unit(
+            seed,
+            op.name,
+            dtype,
+            of_operation(op.name, dtype=dtype),
+            cells=cases,
+            cases=cases,
+            deviations=dict.fromkeys(cases, 0),
+        )
         for op in SPECIFIED
         for dtype in DTYPES
     ]
