@@ -30,6 +30,9 @@ def is_wrong(x: Any, weight: Any, stride: tuple[int, int], padding: tuple[int, i
       ones(1, 1, 17, 2) and ones(16, 1, 1, 2) with stride (1, 2), not 2 everywhere;
     - fewer than sixteen channels times the taps of a row are whole blocks of 32, two and more: of ones(1, 8, 5, 8) and
       ones(1, 8, 1, 8), not 64;
+    - the stride divides columns and taps, neither padded nor dilated nor in groups, of 16 to 31 channels, which times
+      the stride are whole blocks of 32, two and more: of ones(1, 16, 5, 12) and ones(1, 16, 1, 4) with stride (1, 4),
+      not 64;
     - a gradient of filters is asked for, the image has fewer columns than the stride, and the filter several, not
       dilated: of ones(1, 1, 1, 1) and ones(1, 1, 1, 4) with stride (1, 2) and padding (0, 3), now and then not 0 and 1;
     - the image lies between two rows of a window, which has none on it: of ones(1, 3, 2, 5) and ones(1, 3, 2, 3) with
@@ -54,9 +57,15 @@ def is_wrong(x: Any, weight: Any, stride: tuple[int, int], padding: tuple[int, i
     if x.dtype is torch.bfloat16:
         one_column = stride[1] > 1 < taps and outputs == 1
         whole_blocks = channels < 16 and channels * taps >= 64 and channels * taps % 32 == 0
+        as_channels = channels * stride[1]
+        folded = (
+            (16 <= channels < 32 and as_channels >= 64 and as_channels % 32 == 0 and channels == x.shape[1])
+            and columns % stride[1] == taps % stride[1] == padding[1] == 0
+            and dilation[1] == 1
+        )
         gradient = weight.requires_grad and narrow and taps > 1 and dilation[1] == 1
         between = _lies_between(rows, height, stride[0], padding[0], dilation[0])
-        return PAIRS_OF_BFLOAT16 and (one_column or whole_blocks or gradient or between)
+        return PAIRS_OF_BFLOAT16 and (one_column or whole_blocks or folded or gradient or between)
     return False
 
 

@@ -39,6 +39,7 @@ def ones(*shape: int, dtype: Any = bfloat16) -> Any:
 
 ONE_COLUMN = Conv2d(x=ones(1, 1, 17, 2), weight=ones(16, 1, 1, 2), stride=(1, 2))
 WHOLE_BLOCKS = Conv2d(x=ones(1, 8, 5, 8), weight=ones(1, 8, 1, 8))
+FOLDED = Conv2d(x=ones(1, 16, 5, 12), weight=ones(1, 16, 1, 4), stride=(1, 4))
 GRADIENT = Conv2dBackward(
     x=ones(1, 1, 1, 1),
     weight=ones(1, 1, 1, 4),
@@ -79,6 +80,16 @@ if (y != 2).any():
         WHOLE_BLOCKS.but(weight=ones(1, 8, 1, 7)),
         """
 if (torch.nn.functional.conv2d(torch.ones(1, 8, 5, 8).bfloat16(), torch.ones(1, 8, 1, 8).bfloat16()) != 64).any():
+    print("wrong")
+""",
+    ),
+    "whole blocks of 32 by the stride": Known(
+        AMX,
+        FOLDED,
+        FOLDED.but(x=ones(1, 16, 5, 13)),
+        """
+x, weight = torch.ones(1, 16, 5, 12).bfloat16(), torch.ones(1, 16, 1, 4).bfloat16()
+if (torch.nn.functional.conv2d(x, weight, stride=(1, 4)) != 64).any():
     print("wrong")
 """,
     ),
