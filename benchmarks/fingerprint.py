@@ -54,7 +54,7 @@ CALLS = {
 }
 OPERATIONS = frozenset(op.name for op in SPECIFIED)
 # What adapters hold for one operation beside the method of its name.
-HELPERS = {name: "conv2d" for name in ("may_end_the_process", "is_wrong", "_lies_between", "_takes_float16")}
+HELPERS = {name: "conv2d" for name in ("may_end_the_process", "is_wrong")}
 
 
 @cache
@@ -153,8 +153,8 @@ def _digest(paths: Iterable[Path], more: str, called: frozenset[str] | None = No
 @cache
 def program(path: Path, called: frozenset[str] | None = None, dtype: str = "") -> bytes:
     """What counts of Python: comments, docstrings and line breaks may change; of an adapter, what it does for
-    operations other than those called, and `if x.dtype is torch.float16:` where that is another dtype than the one
-    that is named."""
+    operations other than those called, `if x.dtype is torch.float16:` where that is another dtype than the one that is
+    named, and private functions, classes and imports that nothing uses then."""
     tree = ast.parse(path.read_text("utf-8"))
     others = {f"x.dtype is torch.{name}" for name in FORMATS if dtype and name != dtype}
     for node in ast.walk(tree):
@@ -162,6 +162,9 @@ def program(path: Path, called: frozenset[str] | None = None, dtype: str = "") -
             node.body = [part for part in node.body if not _is_of_others(part, called)]
         if isinstance(node, ast.FunctionDef) and called is not None:
             node.body = [part for part in node.body if not _is_under(part, others)] or [ast.Pass()]
+    while called is not None and (unused := _unused(tree)):
+        tree.body = [part for part in tree.body if part not in unused]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body[0] = ast.Pass()
     return ast.dump(tree).encode()
@@ -170,6 +173,25 @@ def program(path: Path, called: frozenset[str] | None = None, dtype: str = "") -
 def _is_under(part: ast.stmt, conditions: set[str]) -> bool:
     """Is this an `if` of one of these conditions, without an `else`?"""
     return isinstance(part, ast.If) and not part.orelse and ast.unparse(part.test) in conditions
+
+
+def _unused(tree: ast.Module) -> list[ast.stmt]:
+    """The private functions and classes of a module, and what it imports from other packages, that nothing else in it
+    names."""
+    named = {part: {getattr(node, "id", getattr(node, "attr", "")) for node in ast.walk(part)} for part in tree.body}
+    return [
+        part
+        for part in tree.body
+        if (own := _own_names(part)) and not any(own & names for other, names in named.items() if other is not part)
+    ]
+
+
+def _own_names(part: ast.stmt) -> set[str]:
+    if isinstance(part, ast.FunctionDef | ast.ClassDef) and part.name.startswith("_"):
+        return {part.name}
+    if isinstance(part, ast.ImportFrom) and not part.level:  # what is the project's own may be imported to be passed on
+        return {alias.asname or alias.name for alias in part.names}
+    return set()
 
 
 def _is_of_others(part: ast.stmt, called: frozenset[str]) -> bool:

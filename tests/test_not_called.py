@@ -18,7 +18,7 @@ from convspec.reference import Conv2d, Conv2dBackward, Op
 
 torch = pytest.importorskip("torch")
 
-from convspec.adapters.onednn_faults import _lies_between  # noqa: E402 - it imports torch
+from convspec.adapters.onednn_faults import _Axis, _lies_between  # noqa: E402 - it imports torch
 
 from .processor import AMX, FLOAT16, Need, skip_elsewhere  # noqa: E402
 
@@ -37,6 +37,12 @@ def ones(*shape: int, dtype: Any = bfloat16) -> Any:
     return np.ones(shape, dtype)
 
 
+def lying_last(*shape: int) -> Any:
+    """Images whose channels lie next to each other."""
+    batch, channels, rows, columns = shape
+    return ones(batch, rows, columns, channels).transpose(0, 3, 1, 2)
+
+
 ONE_COLUMN = Conv2d(x=ones(1, 1, 17, 2), weight=ones(16, 1, 1, 2), stride=(1, 2))
 WHOLE_BLOCKS = Conv2d(x=ones(1, 8, 5, 8), weight=ones(1, 8, 1, 8))
 FOLDED = Conv2d(x=ones(1, 16, 5, 12), weight=ones(1, 16, 1, 4), stride=(1, 4))
@@ -48,6 +54,17 @@ GRADIENT = Conv2dBackward(
     padding=((0, 0), (3, 3)),
 )
 BETWEEN = Conv2d(x=ones(1, 3, 2, 5), weight=ones(1, 3, 2, 3), padding=((1, 1), (3, 3)), dilation=(3, 3))
+BOOKED_SHORT = Conv2d(
+    x=ones(1, 32, 31, 13), weight=ones(1, 32, 1, 6), stride=(5, 1), padding=((0, 0), (8, 8)), dilation=(1, 2)
+)
+BESIDE_LAST = Conv2d(
+    x=lying_last(1, 2, 9, 2),
+    weight=ones(4, 1, 7, 1),
+    stride=(3, 5),
+    padding=((3, 3), (3, 3)),
+    dilation=(1, 3),
+    groups=2,
+)
 BESIDE = Conv2d(
     x=ones(1, 1, 1, 1, dtype=np.float16),
     weight=ones(1, 1, 1, 1, dtype=np.float16),
@@ -117,6 +134,27 @@ for call in range(2000):
 for call in range(10_000):
     x, weight = torch.ones(1, 3, 2, 5).bfloat16(), torch.ones(1, 3, 2, 3).bfloat16()
     torch.nn.functional.conv2d(x, weight, padding=(1, 3), dilation=(3, 3))
+""",
+    ),
+    "an image of which the copy is booked too short": Known(
+        AMX,
+        BOOKED_SHORT,
+        BOOKED_SHORT.but(stride=(1, 1)),
+        """
+for call in range(2000):
+    x, weight = torch.ones(1, 32, 31, 13).bfloat16(), torch.ones(1, 32, 1, 6).bfloat16()
+    torch.nn.functional.conv2d(x, weight, stride=(5, 1), padding=(0, 8), dilation=(1, 2))
+""",
+    ),
+    "a window of dilated columns beside a narrow image, channels last": Known(
+        AMX,
+        BESIDE_LAST,
+        BESIDE_LAST.but(x=ones(1, 2, 9, 2)),
+        """
+x, weight = torch.ones(1, 2, 9, 2).bfloat16(), torch.ones(4, 1, 7, 1).bfloat16()
+x = x.contiguous(memory_format=torch.channels_last)
+for call in range(20_000):
+    torch.nn.functional.conv2d(x, weight, stride=(3, 5), padding=(3, 3), dilation=(1, 3), groups=2)
 """,
     ),
     "a window of dilated columns beside a narrow image": Known(
@@ -192,6 +230,6 @@ def test_an_image_between_two_taps_is_told_from_every_other() -> None:
         starts = range(-padding, size + padding - dilation * (taps - 1), stride)
         windows = [[start + tap * dilation for tap in range(taps)] for start in starts]
         due = any(min(w) < 0 and max(w) >= size and not set(w) & set(range(size)) for w in windows)
-        assert _lies_between(size, taps, stride, padding, dilation) == due
+        assert _lies_between(_Axis(size, taps, stride, padding, dilation)) == due
         seen.add(due)
     assert seen == {False, True}

@@ -115,6 +115,41 @@ def test_of_an_adapter_what_is_for_other_dtypes_does_not_count(tmp_path: Path) -
     assert [d for d in marks[1] if marks[1][d] != marks[2][d]] == ["", "float16"]
 
 
+def test_of_an_adapter_what_nothing_uses_then_does_not_count(tmp_path: Path) -> None:
+    """A helper of a helper of what is for one dtype counts for that one alone, and what others use too for all."""
+    source = """
+def is_wrong(x):
+    if x.dtype is torch.float16:
+        return _first(x)
+    return _shared(x)
+def _first(x): return _second(x) + _shared(x)
+class _second: number = 1
+def _shared(x): return 2
+"""
+    marks = {}
+    for name, text in {
+        "as it was": source,
+        "second": source.replace("number = 1", "number = 9"),
+        "shared": source.replace("return 2", "return 9"),
+        "imported": "from fractions import Fraction\n" + source.replace("number = 1", "number = Fraction(1)"),
+    }.items():
+        file = tmp_path / f"{name}.py"
+        file.write_text(text)
+        marks[name] = {d: program(file, frozenset({"conv2d"}), d) for d in ("", *DTYPES)}
+    before = marks["as it was"]
+    for name in ("second", "imported"):
+        assert [d for d in before if marks[name][d] != before[d]] == ["", "float16"]
+    assert all(marks["shared"][d] != before[d] for d in before)
+
+
+def test_no_module_uses_what_is_private_to_an_adapter() -> None:
+    """It would not count where its own module does not use it."""
+    for path in ROOT.glob("adapters/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                assert not [alias.name for alias in node.names if alias.name.startswith("_")], path.name
+
+
 def test_known_deviations_count_for_their_operation_alone(tmp_path: Path) -> None:
     file = tmp_path / "deviations-mine.toml"
     file.write_text('[["conv2d.no_channels"]]\nreason = "refuses them"\nwhen = "x.shape[1] == 0"\n')
