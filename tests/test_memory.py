@@ -5,16 +5,27 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks import memory
+from benchmarks.fingerprint import ROOT
 from benchmarks.memory import draw, is_right, search, tell
 from convspec.adapters import Unsupported, load
 from convspec.reference import Conv2d, Conv2dBackward, Op
+
+
+def checked_maps() -> str:
+    """What a process has loaded that begins under the checks."""
+    read = [sys.executable, "-c", "print(open('/proc/self/maps').read())"]
+    return subprocess.run(read, env=os.environ | memory.CHECKS, capture_output=True, text=True).stdout
+
 
 SEEN = [draw(random.Random(seed), "float16") for seed in range(12)]
 
@@ -108,3 +119,31 @@ def test_a_finding_is_one_line_with_all_that_makes_it() -> None:
         "SIGABRT: conv2d float16 x (1, 2, 5, 5) strides (100, 2, 20, 4), weight (1, 2, 1, 3), "
         "stride (2, 1), padding ((0, 0), (0, 0)), dilation (1, 1), groups 1"
     )
+
+
+BESIDE = """
+import ctypes
+import numpy as np
+class Mine:
+    name = "mine"
+    def relu(self, problem):
+        y = np.maximum(problem.x, 0)
+        if y.size > 300:
+            ctypes.memmove(y.ctypes.data + y.nbytes, y.ctypes.data, y.itemsize)
+        return y
+"""
+
+
+@pytest.mark.skipif("libc_malloc_debug" not in checked_maps(), reason="glibc's checks of memory are not installed")
+def test_the_suite_under_the_checks_sees_what_is_written_beside_an_array(tmp_path: Path) -> None:
+    """The command of docs/backends.md. Without the checks nothing shows."""
+    (tmp_path / "mine.py").write_text(BESIDE)
+    command = [sys.executable, "-m", "pytest", "conformance/", "-q", f"--backend={tmp_path / 'mine.py'}"]
+    command += ["--op=relu", "--dtype=float32", "--profile=smoke", f"--results-dir={tmp_path / 'results'}"]
+    checks = {"LD_PRELOAD": "libc_malloc_debug.so.0", "GLIBC_TUNABLES": "glibc.malloc.check=3"}
+    said = {
+        name: subprocess.run(command, cwd=ROOT, env=os.environ | more, capture_output=True, text=True).stdout
+        for name, more in (("alone", {}), ("checked", checks))
+    }
+    assert "CRASH" not in said["alone"]
+    assert "SIGABRT" in said["checked"]
