@@ -82,7 +82,8 @@ def add_options(parser: pytest.Parser) -> None:
     )
     option(
         "--dtype",
-        "only these dtypes, comma-separated. Default: those the backend declares; float32 in smoke",
+        "only these dtypes, comma-separated; repeatable. Default: those the backend declares; float32 in smoke",
+        action="append",
         metavar="LIST",
     )
     option(
@@ -231,8 +232,8 @@ def _nearest_clauses(glob: str, known: list[str]) -> list[str]:
     return []
 
 
-def _dtypes(text: str | None) -> tuple[str, ...]:
-    wanted = tuple(t.strip() for t in (text or "").split(",") if t.strip())
+def _dtypes(lists: list[str] | None) -> tuple[str, ...]:
+    wanted = tuple(name.strip() for text in lists or () for name in text.split(",") if name.strip())
     for dtype in wanted:
         if dtype not in FORMATS:
             raise ValueError(_unknown("--dtype", dtype, FORMATS))

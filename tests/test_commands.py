@@ -119,6 +119,12 @@ def test_an_operation_goes_to_one_worker_whole(tmp_path: Path, ops: str) -> None
     assert len(set.union(*workers.values())) == min(2, len(workers))
 
 
+@pytest.mark.parametrize("asked", [["--dtype=float16,float64"], ["--dtype=float16", "--dtype=float64"]])
+def test_dtypes_are_asked_for_in_one_list_or_in_several(tmp_path: Path, asked: list[str]) -> None:
+    assert suite(tmp_path, "--backend=numpy", "--profile=smoke", "--op=relu", *asked).returncode == 0
+    assert {cell["dtype"] for cell in cells(tmp_path)} == {"float16", "float64"}
+
+
 def test_pytests_own_options_work(tmp_path: Path) -> None:
     result = suite(tmp_path, "--backend=numpy", "--profile=smoke", "-k", "relu and twice_is_once", "-q")
     assert result.returncode == 0
