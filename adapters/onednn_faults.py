@@ -121,7 +121,7 @@ def _lies_between(a: _Axis) -> bool:
 
 def _is_booked_short(rows: _Axis, columns: _Axis) -> bool:
     """May the copy of the image be larger than what oneDNN books for it?"""
-    return rows.stride > rows.taps and rows.outputs > 1 and any(a.padding >= a.taps for a in (rows, columns))
+    return rows.stride > rows.taps > 0 and rows.outputs > 1 and any(a.padding >= a.taps for a in (rows, columns))
 
 
 def _lies_beside(columns: _Axis) -> bool:

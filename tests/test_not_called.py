@@ -223,6 +223,14 @@ def test_the_adapter_calls_what_is_next_to_it(name: str) -> None:
         assert right is None or (np.asarray(got, np.float64) == right).all()
 
 
+def test_a_filter_without_taps_is_left_for_pytorch_to_refuse() -> None:
+    """Unsupported would say nothing of the rule that filters have taps."""
+    for shape in ((1, 1, 0, 1), (1, 1, 1, 0), (1, 1, 0, 0)):
+        with pytest.raises(RuntimeError) as refusal:
+            load("torch").call(Conv2d(x=ones(1, 1, 3, 3), weight=ones(*shape), padding=((1, 1), (1, 1))))
+        assert not isinstance(refusal.value, Unsupported)
+
+
 def test_an_image_between_two_taps_is_told_from_every_other() -> None:
     """Against the definition, tap by tap."""
     seen = set()
